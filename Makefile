@@ -1,0 +1,86 @@
+# `make` alone lists what can be done here.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help test test-all lint format lock build-files demo clean
+
+# Tried in turn until one is Python 3.11.
+PYTHON ?= python3.11 python3
+WORKDIR ?= runs/demo
+DATA_DIR ?= $(HOME)/tensorflow_datasets
+# More arguments for pytest (`make test ARGS="-k gates"`), uv (`make lock`).
+ARGS ?=
+
+# Written last, so that an interrupted installation is never taken for whole.
+STAMP := .venv/installed
+RUN := .venv/bin/python
+
+# TensorFlow's start-up messages would hide the tables.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z.-]+:.*## / \
+	  {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo "Variables: PYTHON WORKDIR DATA_DIR ARGS"
+
+.PHONY: .venv
+.venv: $(STAMP) ## Install requirements_lock.txt into .venv (needs Python 3.11)
+
+$(STAMP): requirements_lock.txt
+	@rm -f $@
+	@for python in $(PYTHON); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	      2>/dev/null; then \
+	    exec "$$python" -m venv --clear .venv; \
+	  fi; \
+	done; \
+	echo "Python 3.11 is needed; none among: $(PYTHON)." >&2; \
+	echo "Install it, or name it: make PYTHON=/path/to/python3.11" >&2; \
+	exit 1
+	$(RUN) -m pip install --require-hashes -r requirements_lock.txt
+	@touch $@
+
+test: $(STAMP) ## Run the tests, without the slow ones
+	$(RUN) -m pytest -m "not slow" $(ARGS)
+
+test-all: $(STAMP) ## Run every test; the slow ones install packages
+	$(RUN) -m pytest $(ARGS)
+
+lint: $(STAMP) ## Check style: ruff and pyink
+	$(RUN) -m ruff check .
+	$(RUN) -m pyink --check .
+
+format: $(STAMP) ## Mend what ruff can, then format with pyink
+	$(RUN) -m ruff check --fix-only --select=I .
+	$(RUN) -m pyink .
+
+lock: ## Pin requirements anew (`make lock ARGS=--upgrade`: newest versions)
+	@directory=$$(mktemp -d); trap 'rm -rf "$$directory"' EXIT; \
+	for python in $(PYTHON); do \
+	  if "$$python" -m venv "$$directory" 2>/dev/null; then break; fi; \
+	done && \
+	"$$directory/bin/python" -m pip install --quiet uv && \
+	"$$directory/bin/uv" pip compile --quiet --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header $(ARGS) \
+	  --output-file requirements_lock.txt \
+	  requirements.txt requirements_test.txt
+
+build-files: $(STAMP) ## Write the BUILD files from the sources' imports
+	$(RUN) -m tools.update_build_files
+
+demo: $(STAMP) ## Train on digits with and without gates, compare strategies
+	$(RUN) -m trainers.train --preset=digits --gate=none \
+	  --workdir="$(WORKDIR)/ungated" --data_dir="$(DATA_DIR)"
+	$(RUN) -m trainers.train --preset=digits \
+	  --workdir="$(WORKDIR)/gated" --data_dir="$(DATA_DIR)"
+	$(RUN) -m trainers.evaluate --strategies=all \
+	  --workdir="$(WORKDIR)/ungated" --data_dir="$(DATA_DIR)"
+	$(RUN) -m trainers.evaluate --strategies=all \
+	  --workdir="$(WORKDIR)/gated" --reference="$(WORKDIR)/ungated" \
+	  --data_dir="$(DATA_DIR)"
+
+clean: ## Remove caches and build products; keep .venv and runs/
+	rm -rf .pytest_cache .ruff_cache .setuptools build dist *.egg-info
+	find . -name __pycache__ -not -path "./.venv/*" -prune -exec rm -rf {} +

@@ -1,0 +1,21 @@
+"""Data sets of classified images and the input pipeline."""
+
+from image_data.augmentations import AUGMENTATIONS
+from image_data.cluttered_digits import ClutteredDigits
+from image_data.datasets import ImageDataset
+from image_data.datasets import open_dataset
+from image_data.digits import Digits
+from image_data.pipeline import eval_batches
+from image_data.pipeline import steps_per_epoch
+from image_data.pipeline import train_batches
+
+__all__ = [
+    "AUGMENTATIONS",
+    "ClutteredDigits",
+    "Digits",
+    "ImageDataset",
+    "eval_batches",
+    "open_dataset",
+    "steps_per_epoch",
+    "train_batches",
+]

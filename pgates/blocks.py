@@ -1,0 +1,265 @@
+"""Residual blocks that a gate may bypass, and the branches of ResNets."""
+
+import keras
+import tensorflow as tf
+
+from pgates import executions
+from pgates import gate_ops
+from pgates import normalization
+
+
+@keras.saving.register_keras_serializable(package="pgates")
+class GatedResidual(keras.layers.Layer):
+  """Residual block around any branch: `activation(shortcut + z * branch)`.
+
+  A closed gate (z = 0) leaves the shortcut alone, an open one (z = 1) the
+  plain residual block, bit for bit. While training the gate is sampled, with
+  a straight-through gradient; at inference the gate's default rule holds (MAP
+  for learned gates) unless `strategy` says otherwise.
+
+  Args:
+    branch: any Keras layer that keeps the batch dimension; its output must
+      have the shape of the shortcut's. None for a block whose branch was
+      removed: always closed.
+    gate: a gate layer of this package; None for a block that always runs.
+    shortcut: a Keras layer, or None for the identity.
+    activation: name or callable, after the addition; None for none.
+    macs: multiply-adds of the branch per example, for branches with layers
+      that `pgates.count_macs` does not know.
+
+  Call arguments:
+    inputs: [batch, ..., channels].
+    threshold: probabilities, [batch] or [], for the strategy `threshold`
+      without a number of its own.
+    training: Python bool; samples the gate, where `strategy` is None.
+    strategy: a rule: `sampled`, `map`, `threshold:T`, `always_open`,
+      `expected`; None for the default.
+    execution: `masked` (compute, then multiply) or `routed` (compute only for
+      open gates; inference only).
+
+  Returns:
+    `(outputs, gate, gate_logit)`: [batch, ..., channels], and two float32
+    [batch]: 1 where the block ran, and the logit of running it (100 where the
+    block has no gate, -100 where it has no branch).
+
+  Raises:
+    ValueError: if an argument is out of its range.
+
+  References:
+    Herrmann, Bowen, Zabih, arXiv 1812.04180v1.
+  """
+
+  def __init__(
+      self,
+      branch,
+      *,
+      gate=None,
+      shortcut=None,
+      activation="relu",
+      macs=None,
+      **kwargs,
+  ):
+    super().__init__(**kwargs)
+    if macs is not None and macs < 0:
+      raise ValueError(f"`macs` must not be negative. Received: {macs}")
+    if branch is None and gate is not None:
+      raise ValueError(
+          "A block without a branch has nothing to gate: pass gate=None. "
+          f"Received: gate={gate}"
+      )
+    self.branch = branch
+    self.gate = gate
+    self.shortcut = shortcut
+    self.activation = keras.activations.get(activation)
+    self.macs = macs
+
+  def build(self, input_shape):
+    for layer in (self.branch, self.gate, self.shortcut):
+      if layer is not None and not layer.built:
+        layer.build(input_shape)
+    expected = self._shortcut_shape(input_shape)
+    if self.branch is not None:
+      received = tuple(self.branch.compute_output_shape(input_shape))
+      if received != expected:
+        raise ValueError(
+            f"The branch of {self.name} must end in the shape of its shortcut, "
+            f"{expected}. Received: {received}. Give a `shortcut` layer that "
+            "changes the shape as the branch does."
+        )
+
+  def call(
+      self,
+      inputs,
+      threshold=None,
+      training=None,
+      strategy=None,
+      execution="masked",
+  ):
+    if execution not in executions.EXECUTIONS:
+      raise ValueError(
+          f"`execution` must be one of {executions.EXECUTIONS}. "
+          f"Received: {execution!r}"
+      )
+    if training and execution != "masked":
+      raise ValueError(
+          f"execution={execution!r} is for inference: closed examples have no "
+          "gradient in it. Train with execution='masked'."
+      )
+    shortcut = inputs if self.shortcut is None else self.shortcut(inputs)
+    if self.gate is None or self.branch is None:
+      return self._ungated(inputs, shortcut)
+    logits = self.gate(inputs)
+    if strategy is None:
+      strategy = "sampled" if training else self.gate.default_rule
+    rule = gate_ops.parse_rule(strategy)
+    gates, scales = self.gate.decide(logits, rule=rule, threshold=threshold)
+    if rule.name == "always_open":
+      outputs = shortcut + self.branch(inputs)
+    else:
+      execute = getattr(executions, execution)
+      outputs = execute(self.branch, inputs, shortcut, scales)
+    return self.activation(outputs), gates, logits
+
+  def _ungated(self, inputs, shortcut):
+    sizes = tf.shape(inputs)[:1]
+    is_open = 0.0 if self.branch is None else 1.0
+    gates = tf.fill(sizes, is_open)
+    logits = tf.fill(sizes, (2 * is_open - 1) * gate_ops.OPEN_LOGIT)
+    if self.branch is not None:
+      shortcut = shortcut + self.branch(inputs)
+    return self.activation(shortcut), gates, logits
+
+  def _shortcut_shape(self, input_shape):
+    if self.shortcut is None:
+      return tuple(input_shape)
+    return tuple(self.shortcut.compute_output_shape(input_shape))
+
+  def compute_output_shape(self, input_shape):
+    batch = (input_shape[0],)
+    return self._shortcut_shape(input_shape), batch, batch
+
+  def get_config(self):
+    serialize = keras.saving.serialize_keras_object
+    return {
+        **super().get_config(),
+        "branch": serialize(self.branch),
+        "gate": serialize(self.gate),
+        "shortcut": serialize(self.shortcut),
+        "activation": keras.activations.serialize(self.activation),
+        "macs": self.macs,
+    }
+
+  @classmethod
+  def from_config(cls, config):
+    layers = {
+        name: keras.saving.deserialize_keras_object(config[name])
+        for name in ("branch", "gate", "shortcut")
+    }
+    return cls(**{**config, **layers})
+
+
+def conv(filters, kernel_size, *, strides=1, name=None):
+  """The layers of a bias-free convolution padded as PyTorch does.
+
+  TensorFlow's "same" pads other pixels at stride 2, which would shift the
+  weights of others by half a pixel; there the padding is explicit.
+
+  Args:
+    filters: output channels.
+    kernel_size: odd integer.
+    strides: integer.
+    name: of the convolution.
+
+  Returns:
+    A list of one or two Keras layers.
+  """
+  explicit = strides > 1 and kernel_size > 1
+  layer = keras.layers.Conv2D(
+      filters,
+      kernel_size,
+      strides=strides,
+      padding="valid" if explicit else "same",
+      use_bias=False,
+      kernel_initializer=keras.initializers.VarianceScaling(
+          2.0, mode="fan_out", distribution="untruncated_normal"
+      ),
+      name=name,
+  )
+  if not explicit:
+    return [layer]
+  return [keras.layers.ZeroPadding2D(kernel_size // 2), layer]
+
+
+def basic_branch(filters, *, strides=1, synchronized=False):
+  """3x3 conv - BN - relu - 3x3 conv - BN, of ResNet-18, 34 and CIFAR.
+
+  Args:
+    filters: output channels.
+    strides: of the first convolution.
+    synchronized: whether batch statistics are over all replicas.
+
+  Returns:
+    A `keras.Sequential`, [batch, height, width, channels] ->
+    [batch, height / strides, width / strides, filters].
+  """
+  norm = normalization.BatchNormalization
+  return keras.Sequential(
+      [
+          *conv(filters, 3, strides=strides, name="conv1"),
+          norm(synchronized=synchronized, name="bn1"),
+          keras.layers.ReLU(),
+          *conv(filters, 3, name="conv2"),
+          norm(synchronized=synchronized, name="bn2"),
+      ],
+      name="branch",
+  )
+
+
+def bottleneck_branch(filters, *, strides=1, synchronized=False):
+  """1x1 - 3x3 (with the stride) - 1x1 convolutions, of ResNet-50 and deeper.
+
+  Args:
+    filters: channels of the 3x3 convolution; the output has four times that.
+    strides: of the 3x3 convolution.
+    synchronized: whether batch statistics are over all replicas.
+
+  Returns:
+    A `keras.Sequential`, [batch, height, width, channels] ->
+    [batch, height / strides, width / strides, 4 * filters].
+  """
+  norm = normalization.BatchNormalization
+  return keras.Sequential(
+      [
+          *conv(filters, 1, name="conv1"),
+          norm(synchronized=synchronized, name="bn1"),
+          keras.layers.ReLU(),
+          *conv(filters, 3, strides=strides, name="conv2"),
+          norm(synchronized=synchronized, name="bn2"),
+          keras.layers.ReLU(),
+          *conv(4 * filters, 1, name="conv3"),
+          norm(synchronized=synchronized, name="bn3"),
+      ],
+      name="branch",
+  )
+
+
+def projection_shortcut(filters, *, strides=1, synchronized=False):
+  """1x1 conv - BN, the shortcut where a block changes the shape.
+
+  Args:
+    filters: output channels.
+    strides: of the convolution.
+    synchronized: whether batch statistics are over all replicas.
+
+  Returns:
+    A `keras.Sequential`.
+  """
+  return keras.Sequential(
+      [
+          *conv(filters, 1, strides=strides, name="conv"),
+          normalization.BatchNormalization(
+              synchronized=synchronized, name="bn"
+          ),
+      ],
+      name="shortcut",
+  )

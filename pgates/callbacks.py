@@ -1,0 +1,30 @@
+"""Callbacks for `fit`."""
+
+import keras
+
+from pgates import graphs
+
+
+class TemperatureSchedule(keras.callbacks.Callback):
+  """Moves the temperature of all gates while training.
+
+  Args:
+    schedule: callable, step -> positive temperature; for one,
+      `keras.optimizers.schedules.ExponentialDecay`.
+  """
+
+  def __init__(self, schedule):
+    super().__init__()
+    self.schedule = schedule
+
+  def on_train_batch_begin(self, batch, logs=None):
+    step = int(self.model.optimizer.iterations)
+    temperature = float(self.schedule(step))
+    if not temperature > 0:
+      raise ValueError(
+          "A temperature must be positive. The schedule gave "
+          f"{temperature} at step {step}."
+      )
+    for block in graphs.gated_blocks(self.model):
+      if block.gate is not None:
+        block.gate.current_temperature.assign(temperature)

@@ -1,0 +1,154 @@
+"""Pure functions of gates: sampling, straight-through, decision rules.
+
+A gate is one number per example: the logit of running a block. Everything
+here is float32, whatever the precision of the network around it.
+"""
+
+import dataclasses
+import math
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+if keras.backend.backend() != "tensorflow":
+  raise ImportError(
+      "pgates needs Keras on TensorFlow. Received: KERAS_BACKEND="
+      f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before the "
+      "first import of keras."
+  )
+
+# The logit that a block without a gate reports: open under every threshold
+# below 1, and finite, so that averages and histograms of logits stay finite.
+OPEN_LOGIT = 100.0
+RULES = ("sampled", "map", "threshold", "always_open", "expected")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+  """How the logit of a gate becomes a decision.
+
+  Args:
+    name: one of `RULES`.
+    threshold: the probability above which a gate opens; None leaves it to a
+      tensor given with the call. Used by `"threshold"` only.
+  """
+
+  name: str
+  threshold: float | None = None
+
+
+def parse_rule(text):
+  """Reads the flag form of a rule: `"map"`, `"threshold:0.3"`, ...
+
+  Args:
+    text: a name out of `RULES`; `threshold` may be followed by `:T`.
+
+  Returns:
+    A `Rule`.
+
+  Raises:
+    ValueError: if the name is unknown or T is not a probability.
+  """
+  name, _, argument = str(text).partition(":")
+  if name not in RULES or (argument and name != "threshold"):
+    raise ValueError(
+        f"Expected a rule out of {', '.join(RULES)} (threshold as "
+        f"'threshold:0.3'). Received: {text!r}"
+    )
+  if not argument:
+    return Rule(name)
+  try:
+    threshold = float(argument)
+  except ValueError:
+    threshold = math.nan
+  if not 0.0 <= threshold <= 1.0:
+    raise ValueError(
+        "Expected a threshold between 0 and 1, as in 'threshold:0.3'. "
+        f"Received: {text!r}"
+    )
+  return Rule(name, threshold)
+
+
+def threshold_logit(threshold):
+  """The logit of a probability: `log(threshold) - log1p(-threshold)`.
+
+  Decisions compare logits, for rounded probabilities lie: in float32
+  `sigmoid(1e-9) > 0.5` is False and `sigmoid(-100)` is 0.
+
+  Args:
+    threshold: a probability in [0, 1]; a number or a tensor of any shape.
+
+  Returns:
+    float32 of the same shape; -inf for 0, inf for 1.
+  """
+  if isinstance(threshold, (int, float)):
+    if not 0.0 <= threshold <= 1.0:
+      raise ValueError(
+          f"Expected a probability between 0 and 1. Received: {threshold}"
+      )
+    if threshold in (0, 1):
+      return math.copysign(math.inf, threshold - 0.5)
+    return math.log(threshold) - math.log1p(-threshold)
+  threshold = tf.cast(threshold, tf.float32)
+  return tf.math.log(threshold) - tf.math.log1p(-threshold)
+
+
+def open_above(logits, threshold):
+  """Gates that open where P(open) is above a threshold.
+
+  Args:
+    logits: [batch] logits of running the block.
+    threshold: a probability, or a tensor [batch] or [] of them; 0.5 is MAP.
+
+  Returns:
+    float32 [batch], 1 where `sigmoid(logits) > threshold`, else 0.
+  """
+  logits = tf.cast(logits, tf.float32)
+  return tf.cast(logits > threshold_logit(threshold), tf.float32)
+
+
+def straight_through(hard, soft):
+  """`hard` in the forward pass, the gradient of `soft` in the backward pass.
+
+  References:
+    Bengio, Leonard, Courville, arXiv 1308.3432.
+  """
+  # The added difference is exactly 0, so the forward value is exactly `hard`.
+  return tf.stop_gradient(hard) + (soft - tf.stop_gradient(soft))
+
+
+def sample(logits, *, temperature, seed, offset=0):
+  """Samples gates from a relaxed Bernoulli, hardened straight-through.
+
+  P(gate = 1) is `sigmoid(logits)` at any temperature; the temperature shapes
+  only the gradient, which is that of
+  `sigmoid((logits + logistic_noise) / temperature)`.
+
+  The noise of an example depends on `seed` and on its place in the global
+  batch, `offset + i`, so that splitting a batch over replicas changes nothing.
+
+  Args:
+    logits: [batch] logits of running the block.
+    temperature: positive number or scalar tensor.
+    seed: int32 [2], a stateless seed, the same on every replica.
+    offset: place of the first example in the global batch.
+
+  Returns:
+    float32 [batch] of zeros and ones.
+
+  References:
+    Maddison, Mnih, Teh, arXiv 1611.00712 (binary Concrete).
+  """
+  logits = tf.cast(logits, tf.float32)
+  temperature = tf.cast(temperature, tf.float32)
+  # `RelaxedBernoulli.sample()` is the sigmoid of this very variable, but has
+  # NaN gradients where it is above 88 (tensorflow/probability#1393); TFP's
+  # docstring recommends this form.
+  base = tfp.distributions.Logistic(
+      loc=tf.pad(logits, [[offset, 0]]) / temperature, scale=1 / temperature
+  )
+  location = base.sample(seed=seed)[offset:]
+  location = tf.ensure_shape(location, logits.shape)
+  hard = tf.cast(location > 0, tf.float32)
+  return straight_through(hard, tf.sigmoid(location))

@@ -1,0 +1,152 @@
+"""Target-rate losses: penalties on the rate of open gates.
+
+With m[l] the mean of block l's gates over the global batch and t the target:
+
+    per layer (AIG):     sum(p * (t - m) ** 2)
+    per batch (paper):   (t - sum(p * m)) ** 2
+
+where p is 1 / blocks, or each block's share of the gateable multiply-adds.
+They differ by the variance of m under p, which the per-layer loss punishes:
+it forbids that some blocks are always open and others never.
+
+References:
+  Herrmann, Bowen, Zabih, arXiv 1812.04180v1; Veit and Belongie,
+  arXiv 1711.11503, equation 4.
+"""
+
+import keras
+import tensorflow as tf
+
+KINDS = ("per_batch", "per_layer")
+SHARES = ("gates", "macs")
+
+
+def _shares(open_rates, block_macs):
+  if block_macs is None:
+    return tf.ones_like(open_rates) / tf.cast(tf.size(open_rates), tf.float32)
+  block_macs = tf.cast(block_macs, tf.float32)
+  return block_macs / tf.reduce_sum(block_macs)
+
+
+def _excess(open_rates, target_rate, one_sided):
+  excess = open_rates - target_rate
+  return tf.nn.relu(excess) if one_sided else excess
+
+
+def per_batch_loss(
+    open_rates, target_rate, *, block_macs=None, one_sided=False
+):
+  """Squared distance of the mean open rate from the target.
+
+  Args:
+    open_rates: float32 [blocks], mean of each block's gates over the batch.
+    target_rate: number in [0, 1].
+    block_macs: [blocks] multiply-adds; given, the rate is the share of the
+      gateable multiply-adds executed, not of gates open.
+    one_sided: whether only rates above the target are punished.
+
+  Returns:
+    float32 scalar.
+  """
+  rate = tf.reduce_sum(_shares(open_rates, block_macs) * open_rates)
+  return tf.square(_excess(rate, target_rate, one_sided))
+
+
+def per_layer_loss(
+    open_rates, target_rate, *, block_macs=None, one_sided=False
+):
+  """Mean over blocks of the squared distance of their rates from the targets.
+
+  Args:
+    open_rates: float32 [blocks], mean of each block's gates over the batch.
+    target_rate: number in [0, 1], or one for each block.
+    block_macs: [blocks] multiply-adds; given, the mean is weighted by them.
+    one_sided: whether only rates above their target are punished.
+
+  Returns:
+    float32 scalar.
+  """
+  target_rate = tf.cast(target_rate, tf.float32)
+  excess = _excess(open_rates, target_rate, one_sided)
+  return tf.reduce_sum(_shares(open_rates, block_macs) * tf.square(excess))
+
+
+@keras.saving.register_keras_serializable(package="pgates")
+class TargetRateLoss:
+  """The choice of a target-rate loss, for `GatedModel.compile(rate_loss=)`.
+
+  Args:
+    target_rate: the rate of open gates to reach, in [0, 1]; for `per_layer`
+      also a list with one rate for each block. A rate of 1 in a list means
+      that the block always runs: it must have no gate (`always_open`).
+    kind: `per_batch` (the paper) or `per_layer` (AIG).
+    weight: factor on the penalty; the papers use 1 on ImageNet, 2 on CIFAR.
+    one_sided: whether only rates above the target are punished.
+    share: what is counted, `gates` or gateable multiply-adds, `macs`.
+
+  Raises:
+    ValueError: if an argument is out of its range.
+  """
+
+  def __init__(
+      self,
+      target_rate=0.6,
+      *,
+      kind="per_batch",
+      weight=1.0,
+      one_sided=False,
+      share="gates",
+  ):
+    if kind not in KINDS:
+      raise ValueError(f"`kind` must be one of {KINDS}. Received: {kind!r}")
+    if share not in SHARES:
+      raise ValueError(f"`share` must be one of {SHARES}. Received: {share!r}")
+    if weight < 0:
+      raise ValueError(f"`weight` must not be negative. Received: {weight}")
+    is_list = isinstance(target_rate, (list, tuple))
+    if is_list and kind == "per_batch":
+      raise ValueError(
+          "A list of target rates is for kind='per_layer'; 'per_batch' takes "
+          f"one. Received: target_rate={target_rate}"
+      )
+    rates = target_rate if is_list else [target_rate]
+    if not rates or not all(0.0 <= rate <= 1.0 for rate in rates):
+      raise ValueError(
+          f"`target_rate` must lie in [0, 1]. Received: {target_rate}"
+      )
+    self.target_rate = list(target_rate) if is_list else target_rate
+    self.kind = kind
+    self.weight = weight
+    self.one_sided = one_sided
+    self.share = share
+
+  def __call__(self, open_rates, block_macs):
+    """The weighted penalty.
+
+    Args:
+      open_rates: float32 [blocks], over the global batch.
+      block_macs: [blocks], multiply-adds of the branches.
+
+    Returns:
+      float32 scalar.
+    """
+    loss = per_batch_loss if self.kind == "per_batch" else per_layer_loss
+    return self.weight * loss(
+        open_rates,
+        self.target_rate,
+        block_macs=block_macs if self.share == "macs" else None,
+        one_sided=self.one_sided,
+    )
+
+  def get_config(self):
+    return {
+        "target_rate": self.target_rate,
+        "kind": self.kind,
+        "weight": self.weight,
+        "one_sided": self.one_sided,
+        "share": self.share,
+    }
+
+  @classmethod
+  def from_config(cls, config):
+    return cls(**config)

@@ -1,0 +1,61 @@
+"""Metrics of gates: open rates and mode collapse."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="pgates")
+class GateOpenRates(keras.metrics.Metric):
+  """Share of examples for which each block ran.
+
+  Args:
+    num_blocks: columns of the gates.
+    name: of the metric.
+    dtype: of the metric.
+
+  Call arguments:
+    gates: [batch, blocks].
+
+  Returns:
+    float32 [blocks]; 0 before the first example.
+  """
+
+  def __init__(self, num_blocks, *, name="gate_open_rates", dtype=None):
+    super().__init__(name=name, dtype=dtype)
+    self.num_blocks = num_blocks
+    self.open = self.add_variable((num_blocks,), "zeros", name="open")
+    self.count = self.add_variable((), "zeros", name="count")
+
+  def update_state(self, gates, sample_weight=None):
+    del sample_weight  # Weights are of examples' labels, not of their gates.
+    self.open.assign_add(tf.reduce_sum(tf.cast(gates, self.dtype), axis=0))
+    self.count.assign_add(tf.cast(tf.shape(gates)[0], self.dtype))
+
+  def result(self):
+    return tf.math.divide_no_nan(
+        tf.convert_to_tensor(self.open), tf.convert_to_tensor(self.count)
+    )
+
+  def get_config(self):
+    return {**super().get_config(), "num_blocks": self.num_blocks}
+
+
+def collapsed_share(open_rates, *, low=0.05, high=0.95):
+  """Share of blocks that almost never or almost always run.
+
+  Args:
+    open_rates: array [blocks], over a whole evaluation set.
+    low: rates below it count as never.
+    high: rates above it count as always.
+
+  Returns:
+    A float in [0, 1].
+  """
+  open_rates = np.asarray(open_rates, np.float64)
+  return float(np.mean((open_rates < low) | (open_rates > high)))
+
+
+def open_rate_variance(open_rates):
+  """Variance over blocks of their open rates; see `pgates.losses`."""
+  return float(np.var(np.asarray(open_rates, np.float64)))

@@ -1,0 +1,290 @@
+"""Training and evaluation of gated networks."""
+
+import keras
+import tensorflow as tf
+
+from pgates import compute
+from pgates import losses
+from pgates import metrics as metrics_lib
+from pgates import replicas
+from pgates import step_functions
+
+OUTPUTS = ("logits", "gates", "gate_logits")
+
+
+def gated_outputs(logits, gates, gate_logits):
+  """The outputs of a `GatedModel`.
+
+  Args:
+    logits: [batch, classes].
+    gates: list of [batch], one from each `GatedResidual`, in call order.
+    gate_logits: list of [batch], in the same order.
+
+  Returns:
+    `{"logits": [batch, classes], "gates": [batch, blocks], "gate_logits":
+    [batch, blocks]}`.
+  """
+  return {
+      "logits": logits,
+      "gates": keras.ops.stack(gates, axis=1),
+      "gate_logits": keras.ops.stack(gate_logits, axis=1),
+  }
+
+
+@keras.saving.register_keras_serializable(package="pgates")
+class GatedModel(keras.Model):
+  """A functional model that trains task loss and rate of open gates together.
+
+  `GatedModel(inputs, gated_outputs(logits, gates, gate_logits))`. The rate is
+  that of the global batch: sums and counts of gates are reduced over replicas
+  before the penalty, through which the gradient flows back. The task loss is
+  divided by the examples of the global batch. So a batch split over replicas
+  trains as an undivided one, as far as its batch norm is synchronised.
+
+  Logged are `loss`, `task_loss`, `rate_loss`, `accuracy` (weighted by sample
+  weights), `open_rate` and `macs` (mean executed multiply-adds per example).
+
+  Args:
+    *args: of a functional `keras.Model`: inputs and outputs.
+    **kwargs: the same.
+
+  Raises:
+    ValueError: if the outputs are not those of `gated_outputs`, or their
+      columns are not as many as the gated blocks.
+  """
+
+  def __init__(self, *args, **kwargs):
+    super().__init__(*args, **kwargs)
+    outputs = self.output
+    if not isinstance(outputs, dict) or not set(OUTPUTS) <= set(outputs):
+      raise ValueError(
+          f"A GatedModel's outputs are a dict of {OUTPUTS}, as made by "
+          f"`pgates.gated_outputs`. Received: {outputs}"
+      )
+    self._macs = None
+
+  @property
+  def macs(self):
+    """The `pgates.ModelMacs` of the model."""
+    if self._macs is None:
+      counted = compute.count_macs(self)
+      columns = self.output["gates"].shape[-1]
+      if columns != len(counted.branches):
+        raise ValueError(
+            f"The output 'gates' has {columns} columns for "
+            f"{len(counted.branches)} gated blocks: {counted.names}. Stack the "
+            "gates of all of them, in call order."
+        )
+      self._macs = counted
+    return self._macs
+
+  def compile(
+      self,
+      optimizer="rmsprop",
+      loss=None,
+      *,
+      rate_loss=None,
+      metrics=None,
+      **kwargs,
+  ):
+    """Configures training.
+
+    Args:
+      optimizer: a Keras optimizer or its name.
+      loss: a `keras.losses.Loss` between labels and logits; None for sparse
+        categorical cross-entropy of logits.
+      rate_loss: a `pgates.TargetRateLoss`, or None.
+      metrics: list of further Keras metrics (or names) of labels and logits.
+      **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` and
+        `auto_scale_loss` of `keras.Model.compile`.
+
+    Raises:
+      ValueError: if the loss expects probabilities, or the targets do not fit
+        the blocks.
+    """
+    if loss is None:
+      loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    _check_loss(loss)
+    if rate_loss is not None:
+      _check_targets(rate_loss, self)
+    num_blocks = len(self.macs.branches)
+    super().compile(optimizer=optimizer, **kwargs)
+    self.task_loss = loss
+    self.rate_loss = rate_loss
+    self._compile_options = kwargs
+    # Reduced here, over the global batch.
+    self._example_loss = type(loss).from_config(
+        {**loss.get_config(), "reduction": "none"}
+    )
+    with self.distribute_strategy.scope():
+      self._means = [
+          keras.metrics.Mean(name=name)
+          for name in ("loss", "task_loss", "rate_loss", "accuracy")
+      ]
+      self.gate_open_rates = metrics_lib.GateOpenRates(num_blocks)
+      self._further_metrics = [keras.metrics.get(m) for m in metrics or ()]
+
+  def get_compile_config(self):
+    serialize = keras.saving.serialize_keras_object
+    return {
+        "optimizer": serialize(self.optimizer),
+        "loss": serialize(self.task_loss),
+        "rate_loss": serialize(self.rate_loss),
+        "metrics": [serialize(m) for m in self._further_metrics],
+        **self._compile_options,
+    }
+
+  def compile_from_config(self, config):
+    deserialize = keras.saving.deserialize_keras_object
+    objects = {
+        name: deserialize(config[name])
+        for name in ("optimizer", "loss", "rate_loss", "metrics")
+    }
+    self.compile(**{**config, **objects})
+    self.optimizer.build(self.trainable_variables)
+
+  def train_step(self, data):
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    with replicas.global_batch(_batch_size(images)) as place:
+      with tf.GradientTape() as tape:
+        outputs = self._forward(images, place, training=True)
+        task, rate = self._task_and_rate(outputs, labels, weights, place)
+        # Gradients are summed over replicas: each brings its share.
+        loss = task + rate / replicas.num_replicas()
+        scaled = self.optimizer.scale_loss(loss)
+      variables = self.trainable_variables
+      gradients = tape.gradient(scaled, variables)
+      self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    return self._record(outputs, labels, weights, (task, rate), place)
+
+  def test_step(self, data):
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    with replicas.global_batch(_batch_size(images)) as place:
+      outputs = self._forward(images, place, training=False)
+      pair = self._task_and_rate(outputs, labels, weights, place)
+    return self._record(outputs, labels, weights, pair, place)
+
+  def predict_step(self, data):
+    images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    with replicas.global_batch(_batch_size(images)) as place:
+      return self._forward(images, place, training=False)
+
+  def _forward(self, images, place, *, training):
+    return replicas.call_on_some(
+        lambda padded: self(padded, training=training),
+        images,
+        place.local_size,
+    )
+
+  def _task_and_rate(self, outputs, labels, weights, place):
+    """This replica's share of the task loss, and the whole rate loss."""
+    per_example = self._example_loss(labels, outputs["logits"])
+    count = tf.cast(place.size, tf.float32)
+    if weights is not None:
+      weights = tf.reshape(tf.cast(weights, tf.float32), [-1])
+      per_example *= weights
+    reduction = self.task_loss.reduction
+    if reduction == "sum":
+      count = 1.0
+    elif reduction == "mean_with_sample_weight" and weights is not None:
+      count = replicas.sum_over_replicas(tf.reduce_sum(weights))
+    task = tf.math.divide_no_nan(tf.reduce_sum(per_example), count)
+    penalties = [tf.cast(penalty, tf.float32) for penalty in self.losses]
+    task += tf.add_n(penalties) / replicas.num_replicas() if penalties else 0.0
+    return task, self._rate_loss(outputs["gates"], place)
+
+  def _rate_loss(self, gates, place):
+    if self.rate_loss is None:
+      return tf.constant(0.0)
+    sums = replicas.sum_over_replicas(tf.reduce_sum(gates, axis=0))
+    rates = sums / tf.cast(place.size, tf.float32)
+    return self.rate_loss(rates, self.macs.branches)
+
+  def _record(self, outputs, labels, weights, pair, place):
+    task, rate = pair
+    logits = outputs["logits"]
+    task = replicas.sum_over_replicas(task)
+    loss, task_loss, rate_loss, accuracy = self._means
+    # The losses are the same on every replica, each counted as often.
+    for mean, value in (
+        (loss, task + rate),
+        (task_loss, task),
+        (rate_loss, rate),
+    ):
+      mean.update_state(value, sample_weight=place.size)
+    sparse = labels.shape.rank < 2 or labels.shape[-1] == 1
+    classes = tf.reshape(labels, [-1]) if sparse else tf.argmax(labels, axis=-1)
+    correct = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    correct = tf.equal(correct, tf.cast(classes, tf.int32))
+    accuracy.update_state(tf.cast(correct, tf.float32), sample_weight=weights)
+    self.gate_open_rates.update_state(outputs["gates"])
+    for metric in self._further_metrics:
+      metric.update_state(labels, logits, sample_weight=weights)
+    return self.get_metrics_result()
+
+  def get_metrics_result(self):
+    rates = self.gate_open_rates.result()
+    branches = tf.constant(self.macs.branches, tf.float32)
+    results = {metric.name: metric.result() for metric in self._means}
+    results["open_rate"] = tf.reduce_mean(rates)
+    results["macs"] = self.macs.always + tf.reduce_sum(rates * branches)
+    for metric in self._further_metrics:
+      results[metric.name] = metric.result()
+    return results
+
+  def make_train_function(self, force=False):
+    if self.train_function is None or force:
+      self.train_function = step_functions.step_function(
+          self, self.train_step, check=True
+      )
+    return self.train_function
+
+  def make_test_function(self, force=False):
+    if self.test_function is None or force:
+      self.test_function = step_functions.step_function(
+          self, self.test_step, check=False
+      )
+    return self.test_function
+
+
+def _batch_size(images):
+  return tf.shape(keras.tree.flatten(images)[0])[0]
+
+
+def _check_loss(loss):
+  if not isinstance(loss, keras.losses.Loss) or not loss.get_config().get(
+      "from_logits", True
+  ):
+    raise ValueError(
+        "`loss` must be a keras.losses.Loss of logits, such as "
+        "keras.losses.SparseCategoricalCrossentropy(from_logits=True). "
+        f"Received: {loss!r}"
+    )
+  if loss.reduction in (None, "none"):
+    raise ValueError("`loss` must reduce to a scalar. Received: reduction=none")
+
+
+def _check_targets(rate_loss, model):
+  if not isinstance(rate_loss, losses.TargetRateLoss):
+    raise ValueError(
+        f"`rate_loss` must be a pgates.TargetRateLoss. Received: {rate_loss!r}"
+    )
+  targets = rate_loss.target_rate
+  if not isinstance(targets, list):
+    return
+  names = model.macs.names
+  if len(targets) != len(names):
+    raise ValueError(
+        f"{len(targets)} target rates for {len(names)} blocks ({names}). Give "
+        "one for each block, 1 for those that always run."
+    )
+  wrong = [
+      name
+      for name, target in zip(names, targets, strict=True)
+      if target == 1 and model.get_layer(name).gate is not None
+  ]
+  if wrong:
+    raise ValueError(
+        "A target rate of 1 means that the block always runs, but these have a "
+        f"gate: {wrong}. Build them without one (`always_open` of the ResNets)."
+    )

@@ -1,0 +1,96 @@
+"""What `fit` and `evaluate` call for each step, over `tf.distribute`."""
+
+import re
+
+import keras
+import tensorflow as tf
+
+
+def step_function(model, step, *, check):
+  """One function over `Strategy.run`, for one process and for many.
+
+  Keras 3.15's own reduces scalar logs along their first axis, which fails
+  with several workers; here the first local replica's logs are returned.
+
+  Args:
+    model: a compiled Keras model.
+    step: `data -> logs`, run by each replica; logs are scalars by name.
+    check: whether `task_loss` and `rate_loss` of the logs must be finite.
+
+  Returns:
+    A function of an iterator, as Keras's `make_train_function` returns.
+
+  Raises:
+    FloatingPointError: (the returned function) if a checked loss is not
+      finite; names it and the step.
+  """
+  strategy = model.distribute_strategy
+
+  def one_step(data):
+    return step(keras.tree.map_structure(_none_if_optional, data))
+
+  if model.jit_compile and not model.run_eagerly:
+    one_step = tf.function(one_step, jit_compile=True, reduce_retracing=True)
+
+  @tf.autograph.experimental.do_not_convert
+  def run(data):
+    logs = strategy.run(one_step, args=(data,))
+    logs = keras.tree.map_structure(
+        lambda value: strategy.experimental_local_results(value)[0], logs
+    )
+    if check:
+      _assert_finite(logs, model.optimizer.iterations)
+    return logs
+
+  @tf.autograph.experimental.do_not_convert
+  def run_from(iterator):
+    for _ in range(model.steps_per_execution):
+      logs = run(next(iterator))
+    return logs
+
+  on_data, on_iterator = run, run_from
+  if not model.run_eagerly:
+    on_data = tf.function(run, reduce_retracing=True)
+    on_iterator = tf.function(run_from, reduce_retracing=True)
+
+  def function(iterator):
+    graph = (tf.data.Iterator, tf.distribute.DistributedIterator)
+    with _FiniteErrors():
+      if isinstance(iterator, graph):
+        return on_iterator(iterator)
+      return on_data(next(iterator))
+
+  return function
+
+
+def _none_if_optional(value):
+  # Keras's data adapters let an `Optional` stand for None.
+  return None if isinstance(value, tf.experimental.Optional) else value
+
+
+_NOT_FINITE = re.compile(r"\[(\w+) is not finite at step\] \[(\d+)\] \[(.*?)\]")
+
+
+def _assert_finite(logs, step):
+  for name in ("task_loss", "rate_loss"):
+    message = [f"{name} is not finite at step", step, logs[name]]
+    tf.debugging.Assert(tf.math.is_finite(logs[name]), message)
+
+
+class _FiniteErrors:
+  """Turns a failed `_assert_finite` into a FloatingPointError."""
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, traceback):
+    if not isinstance(error, tf.errors.InvalidArgumentError):
+      return
+    found = _NOT_FINITE.search(str(error))
+    if found:
+      name, step, value = found.groups()
+      raise FloatingPointError(
+          f"{name} is {value} at step {step}: training stops. Look at the "
+          "learning rate and the data of that step, and restart from the last "
+          "checkpoint."
+      ) from error

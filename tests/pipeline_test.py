@@ -1,0 +1,383 @@
+"""Tests of image_data/pipeline.py, augmentations.py and epochs.py."""
+
+import image_data
+from image_data import datasets
+from image_data import epochs
+import numpy as np
+from PIL import Image
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+NUM_TRAIN = 45
+NUM_STEPS = 6  # of 7 examples: 3 of the 45 are left out
+AUGMENTATIONS = ("none", "shift", "shift_flip")
+
+
+def store(data_dir, *, name, shapes):
+  """Writes a data set whose labels number the examples of a split."""
+  generator = np.random.default_rng(0)
+  variable = len(set(shapes)) > 1
+  tfds.dataset_builders.store_as_tfds_dataset(
+      name=name,
+      version="1.0.0",
+      features=tfds.features.FeaturesDict(
+          {
+              "image": tfds.features.Image(
+                  shape=(None, None, 3) if variable else shapes[0]
+              ),
+              "label": tfds.features.ClassLabel(num_classes=100),
+          }
+      ),
+      split_datasets={
+          split: [
+              (
+                  label,
+                  {
+                      "image": generator.integers(1, 256, shape, np.uint8),
+                      "label": label,
+                  },
+              )
+              for label, shape in enumerate(split_shapes)
+          ]
+          for split, split_shapes in (("train", shapes), ("test", shapes[:16]))
+      },
+      data_dir=data_dir,
+      download_config=tfds.download.DownloadConfig(num_shards=4),
+  )
+
+
+@pytest.fixture(name="folder", scope="module")
+def fixture_folder(tmp_path_factory):
+  """50 training examples, of which the first 45 stay in "train"."""
+  folder = tmp_path_factory.mktemp("stored")
+  store(folder, name="numbered", shapes=[(16, 8, 1)] * 50)
+  store(folder, name="variable", shapes=[(8, 9, 3), (12, 7, 3)] * 25)
+  return folder
+
+
+@pytest.fixture(name="dataset", params=["in memory", "from files"])
+def fixture_dataset(request, folder, monkeypatch):
+  if request.param == "from files":
+    monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 0)
+    monkeypatch.setattr(epochs, "_SHUFFLE_WINDOW", 30)
+  return image_data.open_dataset("numbered", data_dir=folder)
+
+
+@pytest.fixture(name="variable")
+def fixture_variable(folder):
+  return image_data.open_dataset("variable", data_dir=folder)
+
+
+def take(dataset, num_steps, *, batch_size=7, seed=1, **kwargs):
+  """Returns images and labels of the first batches, concatenated."""
+  batches = image_data.train_batches(
+      dataset, batch_size=batch_size, seed=seed, **kwargs
+  )
+  images, labels = zip(*batches.take(num_steps), strict=True)
+  return np.concatenate(images), np.concatenate(labels)
+
+
+def epoch_labels(dataset, *, seed=1, batch_size=9, num_epochs=1):
+  num_steps = num_epochs * NUM_TRAIN // batch_size
+  _, labels = take(dataset, num_steps, seed=seed, batch_size=batch_size)
+  return labels.reshape(num_epochs, NUM_TRAIN).tolist()
+
+
+def train_labels(dataset):
+  return [int(label) for _, label in dataset.examples("train")]
+
+
+def test_elements_are_float_images_and_integer_labels(dataset):
+  batches = image_data.train_batches(dataset, batch_size=7, seed=1)
+  images, labels = next(iter(batches))
+  assert (images.shape, images.dtype) == ((7, 16, 8, 1), tf.float32)
+  assert (labels.shape, labels.dtype) == ((7,), tf.int32)
+  assert batches.element_spec[0].shape == (7, 16, 8, 1)
+  originals = {int(y): x.numpy() for x, y in dataset.examples("train")}
+  for image, label in zip(images.numpy(), labels.numpy(), strict=True):
+    np.testing.assert_array_equal(image, originals[label])
+
+
+def test_epoch_holds_every_example_once(dataset):
+  for labels in epoch_labels(dataset, num_epochs=4):
+    assert sorted(labels) == sorted(train_labels(dataset))
+
+
+def test_incomplete_batch_is_dropped_and_the_next_epoch_begins(dataset):
+  _, labels = take(dataset, 20 * NUM_STEPS)
+  labels = labels.reshape(20, NUM_STEPS * 7)
+  for epoch in labels:
+    assert len(set(epoch)) == NUM_STEPS * 7
+  # What is left out differs: after 20 epochs everything was seen (the chance
+  # that some example was not is 45 * (3/45)^20, about 1e-22).
+  assert set(labels.ravel()) == set(train_labels(dataset))
+
+
+def test_order_differs_between_epochs_and_from_the_files(dataset):
+  orders = [train_labels(dataset), *epoch_labels(dataset, num_epochs=4)]
+  assert len({tuple(order) for order in orders}) == 5
+
+
+def test_order_depends_on_the_seed_alone(dataset):
+  tf.random.set_seed(1)
+  first = epoch_labels(dataset, seed=1, num_epochs=2)
+  tf.random.set_seed(2)
+  assert epoch_labels(dataset, seed=1, num_epochs=2) == first
+  assert epoch_labels(dataset, seed=1, num_epochs=2, batch_size=15) == first
+  assert epoch_labels(dataset, seed=2, num_epochs=2)[0] != first[0]
+
+
+def test_seed_and_epoch_are_not_interchangeable(dataset):
+  assert epoch_labels(dataset, seed=1, num_epochs=2)[1] != (
+      epoch_labels(dataset, seed=2)[0]
+  )
+
+
+def test_permutations_of_epochs_are_uniform_and_independent():
+  count, num_epochs = 600, 400
+  permute = tf.function(
+      lambda epoch: epochs._permutation(count, seed=3, epoch=epoch, stream=0)
+  )
+  places = np.stack([permute(tf.constant(e, tf.int64)) for e in range(400)])
+  centred = (places - (count - 1) / 2) / np.sqrt((count**2 - 1) / 12)
+  # Both have mean 0 and, but for 1/count, one standard error as scaled here.
+  same_place = centred.mean(axis=0) * np.sqrt(num_epochs)
+  assert np.abs(same_place).max() < 5
+  successive = (centred[1:] * centred[:-1]).mean() * np.sqrt(399 * count)
+  assert abs(successive) < 5
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+@pytest.mark.parametrize("first_step", [1, NUM_STEPS, 3 * NUM_STEPS + 5])
+def test_resumed_sequence_is_the_uninterrupted_one(
+    dataset, augmentation, first_step
+):
+  num_steps = 2 * NUM_STEPS
+  images, labels = take(
+      dataset, first_step + num_steps, augmentation=augmentation
+  )
+  resumed_images, resumed_labels = take(
+      dataset, num_steps, augmentation=augmentation, first_step=first_step
+  )
+  np.testing.assert_array_equal(resumed_labels, labels[first_step * 7 :])
+  np.testing.assert_array_equal(resumed_images, images[first_step * 7 :])
+
+
+def test_skipped_examples_are_not_decoded(folder, monkeypatch):
+  monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 0)
+  dataset = image_data.open_dataset("numbered", data_dir=folder)
+  _, labels = take(dataset, NUM_STEPS)
+  skipped = tf.constant(labels[: 4 * 7])
+  decode = datasets.ImageDataset.decode
+
+  def decode_if_not_skipped(self, record):
+    image, label = decode(self, record)
+    allowed = tf.debugging.Assert(tf.reduce_all(label != skipped), [label])
+    with tf.control_dependencies([allowed]):
+      return tf.identity(image), label
+
+  monkeypatch.setattr(datasets.ImageDataset, "decode", decode_if_not_skipped)
+  _, resumed = take(dataset, NUM_STEPS - 4, first_step=4)
+  np.testing.assert_array_equal(resumed, labels[4 * 7 :])
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    take(dataset, 1, first_step=3)
+
+
+def shifts(image):
+  """Every shift of an image by up to an eighth of its sides, zero-padded."""
+  rows, columns = image.shape[0] // 8, image.shape[1] // 8
+  padded = np.pad(image, [(rows, rows), (columns, columns), (0, 0)])
+  return {
+      (top, left): padded[top:, left:][: image.shape[0], : image.shape[1]]
+      for top in range(2 * rows + 1)
+      for left in range(2 * columns + 1)
+  }
+
+
+def find_shift(image, original):
+  """Returns the one shift that turns the original into the image, or None."""
+  found = [
+      place
+      for place, shifted in shifts(original).items()
+      if np.array_equal(shifted, image)
+  ]
+  return found[0] if found else None
+
+
+def test_shift_only_shifts_and_every_shift_occurs(dataset):
+  originals, _ = take(dataset, 10 * NUM_STEPS)
+  images, _ = take(dataset, 10 * NUM_STEPS, augmentation="shift")
+  found = [
+      find_shift(image, original)
+      for image, original in zip(images, originals, strict=True)
+  ]
+  assert None not in found
+  # Two rows up or down and one column to a side: 5 * 3 equally likely shifts
+  # of 420 images; five standard errors of a count.
+  counts = np.array([found.count(place) for place in shifts(originals[0])])
+  assert len(counts) == 15
+  expected = len(found) / 15
+  assert np.abs(counts - expected).max() < 5 * np.sqrt(expected * 14 / 15)
+
+
+def test_shift_flip_mirrors_every_second_image(dataset):
+  originals, _ = take(dataset, 10 * NUM_STEPS)
+  images, _ = take(dataset, 10 * NUM_STEPS, augmentation="shift_flip")
+  straight, mirrored = zip(
+      *[
+          (find_shift(image, original), find_shift(image[:, ::-1], original))
+          for image, original in zip(images, originals, strict=True)
+      ],
+      strict=True,
+  )
+  is_mirrored = np.array([place is not None for place in mirrored])
+  is_straight = np.array([place is not None for place in straight])
+  assert (is_mirrored ^ is_straight).all()
+  # Five standard errors of a fair coin.
+  assert abs(is_mirrored.mean() - 0.5) < 5 * 0.5 / np.sqrt(len(images))
+  assert len(set(straight)) == len(set(mirrored)) == 16  # 15, and None
+
+
+def test_augmentation_of_an_example_differs_between_epochs_and_seeds(dataset):
+  def shifts_of_examples(**kwargs):
+    originals, labels = take(dataset, NUM_STEPS, **kwargs)
+    images, _ = take(dataset, NUM_STEPS, augmentation="shift", **kwargs)
+    return {
+        label: find_shift(image, original)
+        for label, image, original in zip(
+            labels.tolist(), images, originals, strict=True
+        )
+    }
+
+  first = shifts_of_examples()
+  assert shifts_of_examples() == first
+  for other in (
+      shifts_of_examples(first_step=NUM_STEPS),
+      shifts_of_examples(seed=2),
+  ):
+    both = set(first) & set(other)
+    # One in fifteen of about forty agrees by chance.
+    assert sum(first[label] == other[label] for label in both) < 15
+
+
+def test_eval_batches_hold_every_example_once_in_the_order_of_the_files(
+    dataset,
+):
+  for split, sizes in (("test", [7, 7, 2]), ("validation", [5])):
+    batches = image_data.eval_batches(dataset, split, batch_size=7)
+    images, labels = zip(*batches, strict=True)
+    assert [len(batch) for batch in labels] == sizes
+    assert images[0].dtype == tf.float32 and labels[0].dtype == tf.int32
+    expected = [(x, int(y)) for x, y in dataset.examples(split)]
+    assert np.concatenate(labels).tolist() == [y for _, y in expected]
+    np.testing.assert_array_equal(
+        np.concatenate(images), [x for x, _ in expected]
+    )
+
+
+def test_resizing_is_antialiased_and_bilinear(dataset):
+  images, _ = take(dataset, 1, image_size=6)
+  originals, _ = take(dataset, 1)
+  assert images.shape == (7, 6, 6, 1)
+  for image, original in zip(images, originals, strict=True):
+    # Pillow's bilinear filter is antialiased too.
+    resized = Image.fromarray(original[..., 0]).resize(
+        (6, 6), Image.Resampling.BILINEAR
+    )
+    np.testing.assert_allclose(image[..., 0], resized, atol=1e-2)
+
+
+def test_augmentation_is_of_the_resized_image(dataset):
+  originals, _ = take(dataset, 3, image_size=24)
+  images, _ = take(dataset, 3, image_size=24, augmentation="shift")
+  places = [
+      find_shift(image, original)
+      for image, original in zip(images, originals, strict=True)
+  ]
+  assert None not in places
+  assert max(max(place) for place in places) > 4  # 3 pixels to a side, not 2
+
+
+def test_images_of_different_shapes_need_an_image_size(variable):
+  for read in (
+      lambda **kwargs: image_data.train_batches(variable, seed=0, **kwargs),
+      lambda **kwargs: image_data.eval_batches(variable, "test", **kwargs),
+  ):
+    with pytest.raises(ValueError, match=r"\(None, None, 3\).*image_size"):
+      read(batch_size=5)
+    images, _ = next(iter(read(batch_size=5, image_size=8)))
+    assert images.shape == (5, 8, 8, 3)
+    assert images.dtype == tf.float32
+
+
+def test_variable_images_are_augmented_after_resizing(variable):
+  images, labels = take(variable, 9, image_size=8, augmentation="shift_flip")
+  assert images.shape == (63, 8, 8, 3)
+  assert len(set(labels[:42])) == 42
+
+
+def test_mirrored_strategy_sees_the_same_batches(dataset):
+  strategy = tf.distribute.MirroredStrategy(
+      [device.name for device in tf.config.list_logical_devices("CPU")]
+  )
+
+  def join(values):
+    parts = strategy.experimental_local_results(values)
+    return np.concatenate([part.numpy() for part in parts])
+
+  for batches in (
+      image_data.train_batches(
+          dataset, batch_size=8, seed=1, augmentation="shift"
+      ).take(12),
+      image_data.eval_batches(dataset, "test", batch_size=7),
+  ):
+    distributed = strategy.experimental_distribute_dataset(batches)
+    for per_replica, expected in zip(distributed, batches, strict=True):
+      np.testing.assert_array_equal(join(per_replica[0]), expected[0])
+      np.testing.assert_array_equal(join(per_replica[1]), expected[1])
+
+
+def test_steps_per_epoch_counts_full_batches(dataset):
+  assert image_data.steps_per_epoch(dataset, batch_size=7) == 6
+  assert image_data.steps_per_epoch(dataset, batch_size=45) == 1
+  with pytest.raises(ValueError, match="batch_size=46.* 45 training examples"):
+    image_data.steps_per_epoch(dataset, batch_size=46)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"batch_size": 0}, "batch_size .* at least 1; got 0"),
+        ({"batch_size": 2.0}, r"batch_size .* at least 1; got 2\.0"),
+        ({"batch_size": 46}, "at most 45"),
+        ({"seed": None}, "seed .* integer; got None"),
+        ({"first_step": -1}, "first_step .* at least 0; got -1"),
+        ({"image_size": 0}, "image_size .* at least 1; got 0"),
+        (
+            {"augmentation": "shift_flipp"},
+            "'shift_flipp'.*none, shift, shift_flip.*mean shift_flip?",
+        ),
+        ({"augmentation": "zoom"}, "'zoom'.*none, shift, shift_flip"),
+    ],
+)
+def test_train_argument_out_of_range_is_refused(dataset, arguments, message):
+  with pytest.raises(ValueError, match=message):
+    image_data.train_batches(
+        dataset, **({"batch_size": 7, "seed": 1} | arguments)
+    )
+
+
+@pytest.mark.parametrize(
+    "split, arguments, message",
+    [
+        ("valid", {}, "'valid'.*train, validation, test"),
+        ("test", {"batch_size": -3}, "batch_size .* at least 1; got -3"),
+        ("test", {"image_size": "8"}, "image_size .* at least 1; got '8'"),
+    ],
+)
+def test_eval_argument_out_of_range_is_refused(
+    dataset, split, arguments, message
+):
+  with pytest.raises(ValueError, match=message):
+    image_data.eval_batches(dataset, split, **({"batch_size": 7} | arguments))
