@@ -216,7 +216,7 @@ def _check_classified_images(builder: tfds.core.DatasetBuilder):
   if (
       not isinstance(image, tfds.features.Image)
       or not isinstance(label, tfds.features.ClassLabel)
-      or tf.as_dtype(image.dtype) != tf.uint8
+      or image.tf_dtype != tf.uint8
   ):
     raise ValueError(
         f"{builder.name!r} is not a data set of classified images. Expected"

@@ -1,5 +1,7 @@
 """The endless, resumable order of the training examples."""
 
+import functools
+
 import tensorflow as tf
 
 from image_data import datasets
@@ -42,9 +44,8 @@ def shuffled_examples(
   count = dataset.num_examples("train")
   first_epoch, first_place = divmod(first_example, examples_per_epoch)
   if dataset.fits_in_memory("train"):
-    images, labels = dataset.arrays("train")
     read = _shuffled_indices
-    decode = lambda index: (tf.gather(images, index), tf.gather(labels, index))
+    decode = functools.partial(_example_at, arrays=dataset.arrays("train"))
   else:
     read = _shuffled_records
     decode = dataset.decode
@@ -60,6 +61,13 @@ def shuffled_examples(
       lambda position, item: (position, *decode(item)),
       num_parallel_calls=tf.data.AUTOTUNE,
   )
+
+
+def _example_at(
+    index: tf.Tensor, *, arrays: tuple[tf.Tensor, tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
+  images, labels = arrays
+  return tf.gather(images, index), tf.gather(labels, index)
 
 
 def _permutation(

@@ -30,6 +30,7 @@ from pgates.resnet import ResNet34
 from pgates.resnet import ResNet50
 from pgates.resnet import ResNet101
 from pgates.resnet import ResNet152
+from pgates.strategies import budget_threshold
 from pgates.strategies import measure_gates
 from pgates.strategies import parse_strategy
 from pgates.strategies import STRATEGIES
@@ -56,6 +57,7 @@ __all__ = [
     "StochasticDepthGate",
     "TargetRateLoss",
     "TemperatureSchedule",
+    "budget_threshold",
     "collapsed_share",
     "count_macs",
     "gated_blocks",

@@ -59,7 +59,8 @@ class GatedResidual(keras.layers.Layer):
       macs=None,
       **kwargs,
   ):
-    super().__init__(**kwargs)
+    # Keras would cast `threshold` too, and 0.999 is 1 in bfloat16.
+    super().__init__(autocast=False, **kwargs)
     if macs is not None and macs < 0:
       raise ValueError(f"`macs` must not be negative. Received: {macs}")
     if branch is None and gate is not None:
@@ -105,6 +106,7 @@ class GatedResidual(keras.layers.Layer):
           f"execution={execution!r} is for inference: closed examples have no "
           "gradient in it. Train with execution='masked'."
       )
+    inputs = tf.cast(inputs, self.compute_dtype)
     shortcut = inputs if self.shortcut is None else self.shortcut(inputs)
     if self.gate is None or self.branch is None:
       return self._ungated(inputs, shortcut)
@@ -137,6 +139,12 @@ class GatedResidual(keras.layers.Layer):
   def compute_output_shape(self, input_shape):
     batch = (input_shape[0],)
     return self._shortcut_shape(input_shape), batch, batch
+
+  def compute_output_spec(self, inputs, **kwargs):
+    # By default Keras declares all outputs in the policy's compute type.
+    shapes = self.compute_output_shape(inputs.shape)
+    dtypes = (self.compute_dtype, "float32", "float32")
+    return tuple(map(keras.KerasTensor, shapes, dtypes))
 
   def get_config(self):
     serialize = keras.saving.serialize_keras_object

@@ -38,11 +38,13 @@ def load_torch_state(model, state, *, fresh_gates=False):
   """
   entries = {_canonical(name): name for name in state}
   targets = _targets(model, fresh_gates)
-  missing = sorted(set(targets) - set(entries))
+  missing = sorted(_with_synonym(key) for key in set(targets) - set(entries))
   unknown = sorted(
       name
-      for key, name in entries.items()
-      if key not in targets and not key.endswith("num_batches_tracked")
+      for name in state
+      if not name.endswith("num_batches_tracked")
+      # Of two names for one entry, the first is not read.
+      and (_canonical(name) not in targets or entries[_canonical(name)] != name)
   )
   if missing or unknown:
     raise ValueError(
@@ -67,7 +69,7 @@ def load_torch_state(model, state, *, fresh_gates=False):
 def _converted(value, convert):
   try:
     return convert(value)
-  except (ValueError, IndexError):
+  except (ValueError, IndexError, TypeError):
     return None
 
 
@@ -75,6 +77,11 @@ def _canonical(name):
   for pattern, replacement in _SYNONYMS:
     name = pattern.sub(replacement, name)
   return name
+
+
+def _with_synonym(key):
+  other = re.sub(r"^fc\.", "linear.", key.replace(".shortcut.", ".downsample."))
+  return key if other == key else f"{key} (or {other})"
 
 
 def _some(names, most=5):

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from pgates import blocks
-from pgates import graphs
 from pgates.layer_costs import layer_macs
 from pgates.layer_costs import unknown_layer
 
@@ -99,28 +98,66 @@ def count_macs(model):
   Raises:
     ValueError: if a layer is not known, or a size not fixed.
   """
+  return _count(model)
+
+
+def _count(model, inputs=None):
+  """Counts a model; called on nested KerasTensors, where they are given."""
   fixed, records = 0, []
 
   def count_call(layer, *args, **kwargs):
     nonlocal fixed
+    inputs = args[0] if args else next(iter(kwargs.values()), None)
     if isinstance(layer, blocks.GatedResidual):
-      shape = args[0].shape
+      shape = inputs.shape
       fixed += (
           0 if layer.shortcut is None else layer_macs(layer.shortcut, shape)
       )
       records.append(
           (layer.name, _gate_macs(layer, shape), branch_macs(layer, shape))
       )
+    elif layer_macs.dispatch(type(layer)) is _nested:
+      inner = _count(layer, inputs)
+      fixed += inner.fixed
+      records.extend(
+          zip(inner.names, inner.gates, inner.branches, strict=True)
+      )
     elif isinstance(layer, keras.layers.Layer):
-      inputs = keras.tree.flatten(args)
-      fixed += layer_macs(layer, inputs[0].shape) if inputs else 0
+      tensors = keras.tree.flatten(inputs)
+      fixed += layer_macs(layer, tensors[0].shape) if tensors else 0
     elif type(layer).__name__ in _COSTLY_OPERATIONS:
       raise ValueError(unknown_layer(layer))
     return layer(*args, **kwargs)
 
-  graphs.rebuild(model, call=count_call)
+  _call_layers(model, count_call, inputs)
   names, gates, branches = zip(*records, strict=True) if records else ((),) * 3
   return ModelMacs(names=names, fixed=fixed, gates=gates, branches=branches)
+
+
+def _call_layers(model, call, inputs):
+  """Runs `call` on each call of a layer; nested models are one layer."""
+  functional = hasattr(model, "operations") or isinstance(
+      model, keras.Sequential
+  )
+  if not functional or not model.built:
+    raise ValueError(
+        "Expected a functional Keras model (keras.Model(inputs, outputs)). "
+        f"Received: {model}. In the branch of a GatedResidual, give the block "
+        "`macs=`; elsewhere, register a function with "
+        "`pgates.layer_macs.register`."
+    )
+  if inputs is not None:
+    fresh = [
+        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
+        for tensor in keras.tree.flatten(inputs)
+    ]
+    inputs = keras.tree.pack_sequence_as(model.input, fresh)
+  keras.models.clone_model(
+      keras.Model(model.input, model.output),
+      clone_function=lambda layer: layer,
+      call_function=call,
+      input_tensors=inputs,
+  )
 
 
 def branch_macs(block, input_shape):
@@ -137,6 +174,5 @@ def _gate_macs(block, input_shape):
 
 
 @layer_macs.register(keras.Model)
-def _functional(layer, input_shape):
-  inputs = keras.Input(input_shape[1:])
-  return count_macs(graphs.rebuild(layer, input_tensors=inputs)).dense
+def _nested(layer, input_shape):
+  return _count(layer, keras.Input(batch_shape=input_shape)).dense

@@ -127,6 +127,7 @@ def sample(logits, *, temperature, seed, offset=0):
 
   The noise of an example depends on `seed` and on its place in the global
   batch, `offset + i`, so that splitting a batch over replicas changes nothing.
+  (XLA draws other noise from the same seed, split or not.)
 
   Args:
     logits: [batch] logits of running the block.

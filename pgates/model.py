@@ -4,11 +4,13 @@ import keras
 import tensorflow as tf
 
 from pgates import compute
+from pgates import graphs
 from pgates import losses
 from pgates import metrics as metrics_lib
 from pgates import replicas
 from pgates import step_functions
 
+LOGS = ("loss", "task_loss", "rate_loss", "accuracy", "open_rate", "macs")
 OUTPUTS = ("logits", "gates", "gate_logits")
 
 
@@ -99,12 +101,15 @@ class GatedModel(keras.Model):
         `auto_scale_loss` of `keras.Model.compile`.
 
     Raises:
-      ValueError: if the loss expects probabilities, or the targets do not fit
-        the blocks.
+      ValueError: if the loss expects probabilities, the targets do not fit
+        the blocks, or a metric has the name of a log.
     """
     if loss is None:
       loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     _check_loss(loss)
+    with self.distribute_strategy.scope():
+      further = [keras.metrics.get(metric) for metric in metrics or ()]
+    _check_names([metric.name for metric in further])
     if rate_loss is not None:
       _check_targets(rate_loss, self)
     num_blocks = len(self.macs.branches)
@@ -119,10 +124,10 @@ class GatedModel(keras.Model):
     with self.distribute_strategy.scope():
       self._means = [
           keras.metrics.Mean(name=name)
-          for name in ("loss", "task_loss", "rate_loss", "accuracy")
+          for name in LOGS[:4]
       ]
       self.gate_open_rates = metrics_lib.GateOpenRates(num_blocks)
-      self._further_metrics = [keras.metrics.get(m) for m in metrics or ()]
+      self._further_metrics = further
 
   def get_compile_config(self):
     serialize = keras.saving.serialize_keras_object
@@ -143,8 +148,21 @@ class GatedModel(keras.Model):
     self.compile(**{**config, **objects})
     self.optimizer.build(self.trainable_variables)
 
+  @property
+  def metrics(self):
+    # Keras's list holds a second "loss", and those of every `compile`.
+    if not self.compiled:
+      return []
+    return [*self._means, *self._further_metrics, self.gate_open_rates]
+
+  @property
+  def metrics_names(self):
+    """Of the list that `evaluate` and `train_on_batch` return."""
+    names = [metric.name for metric in self.metrics[:-1]]
+    return [*names, "macs", "open_rate"] if names else []
+
   def train_step(self, data):
-    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    images, labels, weights = _unpack(data)
     with replicas.global_batch(_batch_size(images)) as place:
       with tf.GradientTape() as tape:
         outputs = self._forward(images, place, training=True)
@@ -158,7 +176,7 @@ class GatedModel(keras.Model):
     return self._record(outputs, labels, weights, (task, rate), place)
 
   def test_step(self, data):
-    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    images, labels, weights = _unpack(data)
     with replicas.global_batch(_batch_size(images)) as place:
       outputs = self._forward(images, place, training=False)
       pair = self._task_and_rate(outputs, labels, weights, place)
@@ -247,6 +265,12 @@ class GatedModel(keras.Model):
     return self.test_function
 
 
+def _unpack(data):
+  images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+  # `train_on_batch` brings NumPy arrays, where it runs eagerly.
+  return images, tf.convert_to_tensor(labels), weights
+
+
 def _batch_size(images):
   return tf.shape(keras.tree.flatten(images)[0])[0]
 
@@ -264,6 +288,15 @@ def _check_loss(loss):
     raise ValueError("`loss` must reduce to a scalar. Received: reduction=none")
 
 
+def _check_names(names):
+  taken = [name for name in names if name in LOGS or names.count(name) > 1]
+  if taken:
+    raise ValueError(
+        f"`metrics` need names of their own; {LOGS} are logged without. "
+        f"Received: {taken}"
+    )
+
+
 def _check_targets(rate_loss, model):
   if not isinstance(rate_loss, losses.TargetRateLoss):
     raise ValueError(
@@ -278,10 +311,15 @@ def _check_targets(rate_loss, model):
         f"{len(targets)} target rates for {len(names)} blocks ({names}). Give "
         "one for each block, 1 for those that always run."
     )
+  gated = {
+      block.name
+      for block in graphs.gated_blocks(model)
+      if block.gate is not None
+  }
   wrong = [
       name
       for name, target in zip(names, targets, strict=True)
-      if target == 1 and model.get_layer(name).gate is not None
+      if target == 1 and name in gated
   ]
   if wrong:
     raise ValueError(

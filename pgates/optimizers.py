@@ -66,6 +66,8 @@ class CoupledSGD(keras.optimizers.SGD):
       if self.gate_weight_decay is not None:
         decay = self.gate_weight_decay
     if decay:
+      # Keras divides what it is given by its loss scale.
+      decay *= self.loss_scale_factor or 1.0
       # Gradients are summed over replicas.
       gradient = gradient + (decay / replicas.num_replicas()) * variable
     return gradient if factor == 1.0 else factor * gradient

@@ -52,10 +52,11 @@ def reestimate_batch_norm(model, dataset, num_batches, *, strategy="map"):
   try:
     for layer in layers:
       layer.momentum = 0.0  # The statistics become those of the batch.
-    for done, batch in enumerate(dataset.take(num_batches), start=1):
+    for batch in dataset.take(num_batches):
       forward(batch[0])
       for average, variable in zip(averages, statistics, strict=True):
-        average += (np.asarray(variable) - average) / done
+        average += (np.asarray(variable) - average) / (done + 1)
+      done += 1
   finally:
     complete = done == num_batches
     for layer, momentum in zip(layers, momenta, strict=True):

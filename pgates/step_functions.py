@@ -44,8 +44,14 @@ def step_function(model, step, *, check):
 
   @tf.autograph.experimental.do_not_convert
   def run_from(iterator):
-    for _ in range(model.steps_per_execution):
-      logs = run(next(iterator))
+    logs = run(next(iterator))
+    for _ in range(model.steps_per_execution - 1):
+      # A `next` that fails within a graph does not stop what reads no data
+      # there: the optimizer's count of steps, the gates' noise.
+      data = iterator.get_next_as_optional()
+      logs = tf.cond(
+          data.has_value(), lambda: run(data.get_value()), lambda: logs
+      )
     return logs
 
   on_data, on_iterator = run, run_from
@@ -73,12 +79,23 @@ _NOT_FINITE = re.compile(r"\[(\w+) is not finite at step\] \[(\d+)\] \[(.*?)\]")
 
 def _assert_finite(logs, step):
   for name in ("task_loss", "rate_loss"):
-    message = [f"{name} is not finite at step", step, logs[name]]
-    tf.debugging.Assert(tf.math.is_finite(logs[name]), message)
+    finite = tf.math.is_finite(logs[name])
+    if not tf.executing_eagerly():
+      message = [f"{name} is not finite at step", step, logs[name]]
+      tf.debugging.Assert(finite, message)
+    elif not finite:
+      raise _not_finite(name, int(step), float(logs[name]))
+
+
+def _not_finite(name, step, value):
+  return FloatingPointError(
+      f"{name} is {value} at step {step}: training stops. Look at the learning "
+      "rate and the data of that step, and restart from the last checkpoint."
+  )
 
 
 class _FiniteErrors:
-  """Turns a failed `_assert_finite` into a FloatingPointError."""
+  """Turns a failed `_assert_finite` of a graph into a FloatingPointError."""
 
   def __enter__(self):
     return self
@@ -89,8 +106,4 @@ class _FiniteErrors:
     found = _NOT_FINITE.search(str(error))
     if found:
       name, step, value = found.groups()
-      raise FloatingPointError(
-          f"{name} is {value} at step {step}: training stops. Look at the "
-          "learning rate and the data of that step, and restart from the last "
-          "checkpoint."
-      ) from error
+      raise _not_finite(name, step, value) from error

@@ -15,18 +15,24 @@
 |               | validation data are the share B of the dense ones           |
 """
 
+import math
+
 import keras
 import numpy as np
 
 from pgates import blocks
+from pgates import compute
 from pgates import gate_ops
 from pgates import graphs
 from pgates import pruning
+from pgates.layer_costs import layer_macs
 
 PASSES = ("ensemble",)
 TRANSFORMATIONS = ("prune", "top_k", "budget")
 STRATEGIES = gate_ops.RULES + PASSES + TRANSFORMATIONS
-_BISECTIONS = 12
+# Beyond it, float32 hardly tells probabilities from 1.
+_BUDGET_LOGIT = 16.0
+_BISECTIONS = 15  # To 0.001 in the logit.
 
 
 def parse_strategy(text):
@@ -54,12 +60,14 @@ def parse_strategy(text):
         f"Expected a strategy out of {', '.join(STRATEGIES)}. "
         f"Received: {text!r}"
     )
-  lowest = {"ensemble": 1, "top_k": 0, "prune": 0.0, "budget": 0.0}[name]
+  lowest = 1 if name == "ensemble" else 0
+  highest = math.inf if kinds[name] is int else 1
   try:
     value = kinds[name](argument)
   except ValueError:
     value = None
-  if value is None or value < lowest or (kinds[name] is float and value > 1):
+  # Written so that NaN is refused.
+  if value is None or not lowest <= value <= highest:
     wanted = "a share between 0 and 1"
     if kinds[name] is int:
       wanted = f"a whole number from {lowest}"
@@ -118,8 +126,8 @@ def with_threshold_input(model, *, execution="masked"):
     execution: `masked` or `routed`.
 
   Returns:
-    A `keras.Model` of `{"images": [batch, ...], "threshold": [batch]}`, whose
-    outputs are those of `model`. It shares all weights.
+    A model of `{"images": [batch, ...], "threshold": [batch]}`, of the class
+    and with the outputs of `model`, not compiled. It shares all weights.
   """
   if any(graphs.gated_blocks(m) for m in model.layers if _is_model(m)):
     raise ValueError(
@@ -137,7 +145,7 @@ def with_threshold_input(model, *, execution="masked"):
     joined = keras.Model([images, unused], outputs)
     core = graphs.rebuild(joined, call=call, input_tensors=list(new.values()))
     outputs = {name: core.output[name] for name in model.output}
-    return keras.Model(new, outputs, name=model.name)
+    return type(model)(new, outputs, name=model.name)
 
 
 def _is_model(layer):
@@ -177,27 +185,31 @@ def budget_threshold(model, budget, dataset):
   """Finds the threshold that spends a share of the dense multiply-adds.
 
   Decisions change what later gates read, so the executed multiply-adds are
-  measured anew at each threshold of a bisection (they fall, if not strictly,
-  as it rises). Of the thresholds tried, the one whose cost is nearest to the
-  budget from below is returned; the nearest, where none is below.
+  measured anew at each threshold of a bisection over its logit (they fall, if
+  not strictly, as it rises). Of the thresholds tried, the one whose cost is
+  nearest to the budget from below is returned; the nearest, where none is
+  below.
 
   Args:
-    model: a `pgates.GatedModel`.
+    model: a functional Keras model with the outputs of `gated_outputs`.
     budget: share of the dense multiply-adds, in [0, 1].
     dataset: batched `tf.data.Dataset` of (images, ...).
 
   Returns:
     A probability.
   """
-  low, high = 0.0, 1.0
+  low, high = -_BUDGET_LOGIT, _BUDGET_LOGIT
   tried = []
+  macs = compute.count_macs(model)
   by_threshold = with_threshold_input(model)
   for _ in range(_BISECTIONS):
-    threshold = (low + high) / 2
+    logit = (low + high) / 2
+    # As float32, what is measured here is what the returned number does.
+    threshold = float(np.float32(1 / (1 + math.exp(-logit))))
     gates = _predict_gates(by_threshold, dataset, threshold)["gates"]
-    share = float(np.mean(model.macs.executed(gates))) / model.macs.dense
+    share = float(np.mean(macs.executed(gates))) / macs.dense
     tried.append((share > budget, abs(share - budget), threshold))
-    low, high = (threshold, high) if share > budget else (low, threshold)
+    low, high = (logit, high) if share > budget else (low, logit)
   return min(tried)[2]
 
 
@@ -254,30 +266,58 @@ def _ensemble(model, num_passes, execution):
         graphs.rebuild(model, call=call, input_tensors=images).output
         for _ in range(num_passes)
     ]
-    ops = keras.ops
-    logits = ops.stack([outputs["logits"] for outputs in passes], axis=1)
-    mean = ops.logsumexp(ops.log_softmax(logits, axis=-1), axis=1)
-    first = ops.one_hot(ops.argmax(logits, axis=-1), logits.shape[-1])
-
-    def join(name):
-      return ops.concatenate([outputs[name] for outputs in passes], axis=1)
-
-    return type(model)(
-        images,
-        {
-            "logits": mean - float(np.log(num_passes)),
-            "gates": join("gates"),
-            "gate_logits": join("gate_logits"),
-            "votes": ops.mean(first, axis=1),
-        },
+    logits, votes = EnsembleVote(name="ensemble")(
+        [outputs["logits"] for outputs in passes]
     )
+    outputs = {"logits": logits, "votes": votes}
+    for name in ("gates", "gate_logits"):
+      # Names of layers: those of loose operations clash with the model's.
+      join = keras.layers.Concatenate(axis=1, name=f"ensemble_{name}")
+      outputs[name] = join([each[name] for each in passes])
+    return type(model)(images, outputs)
+
+
+@keras.saving.register_keras_serializable(package="pgates")
+class EnsembleVote(keras.layers.Layer):
+  """Joins the logits of several passes.
+
+  Call arguments:
+    inputs: list of float32 [batch, classes], one from each pass.
+
+  Returns:
+    `(logits, votes)`, [batch, classes] each: the logarithm of the mean
+    probability, and the share of passes whose first choice the class was.
+  """
+
+  def call(self, inputs):
+    logits = keras.ops.stack(inputs, axis=1)
+    log_probabilities = keras.ops.log_softmax(logits, axis=-1)
+    total = keras.ops.logsumexp(log_probabilities, axis=1)
+    first = keras.ops.argmax(logits, axis=-1)
+    votes = keras.ops.one_hot(first, logits.shape[-1])
+    mean = total - float(np.log(len(inputs)))
+    return mean, keras.ops.mean(votes, axis=1)
+
+  def compute_output_shape(self, input_shape):
+    return input_shape[0], input_shape[0]
+
+
+@layer_macs.register(EnsembleVote)
+def _no_macs(layer, input_shape):
+  del layer, input_shape
+  return 0
 
 
 def _compiled_like(result, model):
   if getattr(model, "task_loss", None) is not None:
+    deserialize = keras.saving.deserialize_keras_object
     with model.distribute_strategy.scope():
       result.compile(
           loss=model.task_loss,
+          # Copies: a metric belongs to one model.
+          metrics=[
+              deserialize(m) for m in model.get_compile_config()["metrics"]
+          ],
           jit_compile=model.jit_compile,
           run_eagerly=model.run_eagerly,
       )

@@ -1,11 +1,12 @@
 """Tests of image_data/cluttered_digits.py."""
 
-import image_data
-from image_data import cluttered_digits
-from image_data import digits
 import numpy as np
 import pytest
 from scipy import ndimage
+
+import image_data
+from image_data import cluttered_digits
+from image_data import digits
 
 SPLITS = ("train", "validation", "test")
 

@@ -1,7 +1,15 @@
 """Fixtures that several test files share."""
 
-import image_data
 import pytest
+import tensorflow as tf
+
+import image_data
+
+# Replicas to test distribution with; only before TensorFlow's first operation.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration() for _ in range(4)],
+)
 
 
 @pytest.fixture(scope="session")

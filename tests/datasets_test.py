@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 
-import image_data
-from image_data import datasets
-from image_data import digits
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+
+import image_data
+from image_data import datasets
+from image_data import digits
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -1,10 +1,11 @@
 """Tests of image_data/digits.py."""
 
-from image_data import digits
 import numpy as np
 import pytest
 from sklearn import datasets as sklearn_datasets
 import tensorflow_datasets as tfds
+
+from image_data import digits
 
 NUM_EXAMPLES = {"train": 1197, "validation": 300, "test": 300}
 

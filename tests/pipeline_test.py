@@ -1,17 +1,17 @@
 """Tests of image_data/pipeline.py, augmentations.py and epochs.py."""
 
-import image_data
-from image_data import datasets
-from image_data import epochs
 import numpy as np
 from PIL import Image
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+import image_data
+from image_data import datasets
+from image_data import epochs
+
 NUM_TRAIN = 45
 NUM_STEPS = 6  # of 7 examples: 3 of the 45 are left out
-AUGMENTATIONS = ("none", "shift", "shift_flip")
 
 
 def store(data_dir, *, name, shapes):
@@ -148,8 +148,10 @@ def test_permutations_of_epochs_are_uniform_and_independent():
   assert abs(successive) < 5
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-@pytest.mark.parametrize("first_step", [1, NUM_STEPS, 3 * NUM_STEPS + 5])
+@pytest.mark.parametrize(
+    "augmentation, first_step",
+    [("none", 1), ("shift", NUM_STEPS), ("shift_flip", 3 * NUM_STEPS + 5)],
+)
 def test_resumed_sequence_is_the_uninterrupted_one(
     dataset, augmentation, first_step
 ):

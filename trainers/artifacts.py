@@ -1,0 +1,67 @@
+"""Files of a run: written whole or not at all."""
+
+import contextlib
+import json
+import os
+import pathlib
+import tempfile
+
+
+@contextlib.contextmanager
+def replacing(path):
+  """Yields a path to write to, which takes the place of `path` at the end.
+
+  Args:
+    path: the file to write or replace; its directory is made.
+
+  Yields:
+    A path in the same directory with the same suffix. If the body raises, it
+    is removed and what was at `path` stays.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  handle, name = tempfile.mkstemp(
+      dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+  )
+  os.close(handle)
+  temporary = pathlib.Path(name)
+  try:
+    yield temporary
+    temporary.chmod(0o644)
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+  """Writes a JSON file; NaN and infinity are refused (ValueError)."""
+  text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+  with replacing(path) as temporary:
+    temporary.write_text(text)
+
+
+def read_json(path):
+  """Reads a JSON file.
+
+  Raises:
+    ValueError: if it is not JSON; names the file.
+  """
+  try:
+    return json.loads(pathlib.Path(path).read_text())
+  except json.JSONDecodeError as error:
+    raise ValueError(f"{path} is not a whole JSON file: {error}") from error
+
+
+def write_json_lines(path, values):
+  """Writes one JSON value a line."""
+  lines = [json.dumps(value, allow_nan=False) + "\n" for value in values]
+  with replacing(path) as temporary:
+    temporary.write_text("".join(lines))
+
+
+def read_json_lines(path):
+  """Reads one JSON value a line; an absent file is an empty list."""
+  path = pathlib.Path(path)
+  if not path.exists():
+    return []
+  return [json.loads(line) for line in path.read_text().splitlines() if line]

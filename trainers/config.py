@@ -1,0 +1,211 @@
+"""The settings of a training run: one flat, checked record; and presets."""
+
+import dataclasses
+import re
+
+import pgates
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+DISTRIBUTIONS = ("auto", "one_device", "mirrored")
+GATES = ("dependent", "independent", "stochastic_depth", "none")
+RATE_LOSSES = ("per_batch", "per_layer", "none")
+LEARNING_RATE_SCHEDULES = ("constant", "step", "cosine")
+TEMPERATURE_SCHEDULES = ("constant", "linear", "exponential")
+NORMALIZATIONS = ("unit", "imagenet", "none")
+
+# Settings that two runs of the same experiment may differ in.
+LOCATIONS = ("data_dir",)
+
+# Flags that are not given take the preset's value, else the flag's default.
+PRESETS = {
+    "digits": {
+        "dataset": "digits",
+        "network": "cifar_resnet14",
+        "augmentation": "shift",
+        "batch_size": 64,
+        "epochs": 30,
+        "learning_rate": 0.1,
+        "learning_rate_schedule": "cosine",
+        "weight_decay": 5e-4,
+        "target_rates": [0.6],
+        "rate_loss_weight": 2.0,
+    },
+    "cluttered_digits": {
+        "dataset": "cluttered_digits",
+        "network": "cifar_resnet20",
+        "augmentation": "shift",
+        "batch_size": 128,
+        "epochs": 12,
+        "learning_rate": 0.1,
+        "learning_rate_schedule": "cosine",
+        "weight_decay": 5e-4,
+        "target_rates": [0.6],
+        "rate_loss_weight": 2.0,
+    },
+    # method.md's recipe: PyTorch's coupled weight decay, 350 epochs.
+    "cifar10_resnet110": {
+        "dataset": "cifar10",
+        "network": "cifar_resnet110",
+        "augmentation": "shift_flip",
+        "batch_size": 256,
+        "epochs": 350,
+        "learning_rate": 0.1,
+        "learning_rate_schedule": "step",
+        "learning_rate_boundaries": [150, 250],
+        "weight_decay": 5e-4,
+        "target_rates": [0.6],
+        "rate_loss_weight": 2.0,
+    },
+}
+
+_NETWORK = re.compile(r"(cifar_resnet|resnet)(\d+)")
+_IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Everything that decides what a run computes.
+
+  The fields are the flags of `trainers.train`, which document them.
+  """
+
+  dataset: str
+  data_dir: str
+  image_size: int | None
+  augmentation: str
+  network: str
+  normalization: str
+  gate: str
+  always_open: list[int]
+  initial_probability: float | None
+  temperature: float
+  final_temperature: float | None
+  temperature_schedule: str
+  rate_loss: str
+  target_rates: list[float]
+  rate_loss_weight: float
+  one_sided: bool
+  rate_share: str
+  batch_size: int
+  epochs: int
+  learning_rate: float
+  learning_rate_schedule: str
+  learning_rate_boundaries: list[int]
+  learning_rate_decay: float
+  warmup_epochs: float
+  momentum: float
+  weight_decay: float
+  gate_learning_rate_multiplier: float
+  gate_weight_decay: float | None
+  label_smoothing: float
+  ema_momentum: float
+  seed: int
+  precision: str
+  jit_compile: bool
+  distribution: str
+  num_virtual_devices: int
+  sync_batch_norm: bool
+  init_from: str | None
+
+  def __post_init__(self):
+    parse_network(self.network)
+    if self.learning_rate_schedule == "step":
+      self._check_boundaries()
+    if self.temperature_schedule != "constant" and not self.final_temperature:
+      raise ValueError(
+          f"temperature_schedule={self.temperature_schedule!r} needs "
+          "--final_temperature."
+      )
+    if self.warmup_epochs >= self.epochs:
+      raise ValueError(
+          "warmup_epochs must be fewer than epochs. Received: "
+          f"warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
+      )
+    if len(self.target_rates) != 1 and self.rate_loss != "per_layer":
+      raise ValueError(
+          "One target rate is for the whole network; a list, one for each "
+          "block, needs --rate_loss=per_layer. Received: target_rates="
+          f"{self.target_rates}, rate_loss={self.rate_loss!r}"
+      )
+    if self.num_virtual_devices > 1 and self.distribution == "one_device":
+      raise ValueError(
+          "num_virtual_devices is for --distribution=mirrored. Received: "
+          f"{self.num_virtual_devices} with distribution='one_device'"
+      )
+
+  def _check_boundaries(self):
+    boundaries = self.learning_rate_boundaries
+    rising = all(
+        a < b for a, b in zip(boundaries, boundaries[1:], strict=False)
+    )
+    if not boundaries or not rising or boundaries[0] < 1:
+      raise ValueError(
+          "learning_rate_schedule='step' needs rising epochs in "
+          f"--learning_rate_boundaries. Received: {boundaries}"
+      )
+
+  @property
+  def learned_gates(self):
+    """Whether the gates have anything to learn."""
+    return self.gate in ("dependent", "independent")
+
+
+def parse_network(name):
+  """Splits `cifar_resnet110` or `resnet50` into family and depth.
+
+  Args:
+    name: of a network.
+
+  Returns:
+    `("cifar_resnet", 110)`.
+
+  Raises:
+    ValueError: if there is no such network.
+  """
+  match = _NETWORK.fullmatch(name)
+  family, depth = (match[1], int(match[2])) if match else (None, 0)
+  known = family == "cifar_resnet" and depth >= 8 and depth % 6 == 2
+  if not known and not (family == "resnet" and depth in _IMAGENET_DEPTHS):
+    raise ValueError(
+        "network must be resnet18, 34, 50, 101 or 152, or cifar_resnet with a "
+        f"depth of 6n + 2 (8, 14, 20, ...). Received: {name!r}"
+    )
+  return family, depth
+
+
+def always_open_blocks(config):
+  """Indices of blocks that always run: those asked for, and targets of 1."""
+  targets = config.target_rates if len(config.target_rates) > 1 else []
+  ones = {i for i, target in enumerate(targets) if target == 1}
+  return sorted(set(config.always_open) | ones)
+
+
+def rate_loss(config):
+  """The `pgates.TargetRateLoss` of a configuration, or None."""
+  if not config.learned_gates or config.rate_loss == "none":
+    return None
+  targets = config.target_rates
+  return pgates.TargetRateLoss(
+      targets if len(targets) > 1 else targets[0],
+      kind=config.rate_loss,
+      weight=config.rate_loss_weight,
+      one_sided=config.one_sided,
+      share=config.rate_share,
+  )
+
+
+def differences(ours, theirs):
+  """Settings that two runs differ in, but for where the data lie.
+
+  Args:
+    ours: dict of settings.
+    theirs: the same of another run.
+
+  Returns:
+    A list of lines, `name: theirs there, ours here`.
+  """
+  return [
+      f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here"
+      for name in sorted(set(ours) | set(theirs))
+      if name not in LOCATIONS and ours.get(name) != theirs.get(name)
+  ]

@@ -1,0 +1,141 @@
+"""The loop over epochs and steps, which may stop after any step."""
+
+import math
+import sys
+import time
+
+import keras
+
+import pgates
+from trainers import artifacts
+from trainers import run_checkpoints
+
+
+class Stopped(Exception):
+  """The run was asked to stop, and has saved its state."""
+
+
+class Loop:
+  """Epochs of training and validation.
+
+  Keras's `fit` can start at an epoch, but not within one.
+
+  Args:
+    model: a compiled `pgates.GatedModel`.
+    epochs: to train in all.
+    steps_per_epoch: of a whole epoch.
+    checkpoints: `RunCheckpoints`.
+    history_path: file of one line an epoch.
+    epoch_writer: a `tensorboard.EpochWriter`.
+  """
+
+  def __init__(
+      self,
+      model,
+      *,
+      epochs,
+      steps_per_epoch,
+      checkpoints,
+      history_path,
+      epoch_writer,
+  ):
+    self._model = model
+    self._epochs = epochs
+    self._steps_per_epoch = steps_per_epoch
+    self._checkpoints = checkpoints
+    self._history_path = history_path
+    self._epoch_writer = epoch_writer
+    self._stop_requested = False
+
+  def request_stop(self):
+    """Lets the loop save and raise `Stopped` after the current step."""
+    self._stop_requested = True
+
+  def run(self, train, validation, *, position, callbacks):
+    """Trains from a position to the end.
+
+    Args:
+      train: data set of batches, starting at the position.
+      validation: data set of batches.
+      position: where the run is.
+      callbacks: Keras callbacks.
+
+    Raises:
+      Stopped: after `request_stop`, when the state is saved.
+    """
+    history = artifacts.read_json_lines(self._history_path)[: position.epoch]
+    callbacks = keras.callbacks.CallbackList(
+        callbacks,
+        add_progbar=True,
+        model=self._model,
+        epochs=self._epochs,
+        steps=self._steps_per_epoch,
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+    strategy = self._model.distribute_strategy
+    batches = iter(strategy.experimental_distribute_dataset(train))
+    callbacks.on_train_begin()
+    for epoch in range(position.epoch, self._epochs):
+      first = position.step if epoch == position.epoch else 0
+      history.append(
+          self._run_epoch(batches, validation, epoch, first, callbacks)
+      )
+      artifacts.write_json_lines(self._history_path, history)
+      self._epoch_writer.write(history[-1])
+      self._checkpoints.save(run_checkpoints.Position(epoch + 1))
+      if self._stop_requested:
+        raise Stopped
+    callbacks.on_train_end()
+
+  def _run_epoch(self, batches, validation, epoch, first, callbacks):
+    """Trains and validates; returns the epoch's line of the history."""
+    start = time.monotonic()
+    callbacks.on_epoch_begin(epoch)
+    if not first:
+      self._model.reset_metrics()
+    self._train(batches, epoch, first, callbacks)
+    train = self._metrics()
+    rates = {"gate_open_rates": self._rates()}
+    self._model.evaluate(validation, callbacks=callbacks, verbose=0)
+    train |= {f"val_{name}": value for name, value in self._metrics().items()}
+    rates["val_gate_open_rates"] = self._rates()
+    callbacks.on_epoch_end(epoch, train)
+    seconds = {"seconds": round(time.monotonic() - start, 3)}
+    return {
+        "epoch": epoch + 1,
+        **train,
+        **self._schedules(),
+        **rates,
+        **seconds,
+    }
+
+  def _train(self, batches, epoch, first, callbacks):
+    train_step = self._model.make_train_function()
+    for step in range(first, self._steps_per_epoch):
+      callbacks.on_train_batch_begin(step)
+      logs = train_step(batches)
+      callbacks.on_train_batch_end(step, logs)
+      if self._stop_requested:
+        self._checkpoints.save(run_checkpoints.Position(epoch, step + 1))
+        raise Stopped
+
+  def _metrics(self):
+    results = self._model.get_metrics_result()
+    return {name: _plain(value) for name, value in results.items()}
+
+  def _rates(self):
+    return [_plain(rate) for rate in self._model.gate_open_rates.result()]
+
+  def _schedules(self):
+    blocks = pgates.gated_blocks(self._model)
+    gates = [block.gate for block in blocks if block.gate is not None]
+    values = {"learning_rate": _plain(self._model.optimizer.learning_rate)}
+    if gates:
+      values["temperature"] = _plain(gates[0].current_temperature)
+    return values
+
+
+def _plain(value):
+  """A number for JSON, None where it is not finite."""
+  value = float(value)
+  return value if math.isfinite(value) else None

@@ -1,0 +1,81 @@
+"""Optimizer, schedules and loss of a configuration."""
+
+import keras
+
+import pgates
+
+
+def learning_rate_schedule(config, *, steps_per_epoch):
+  """The learning rate by step.
+
+  Args:
+    config: a `Config`.
+    steps_per_epoch: of the data set.
+
+  Returns:
+    A number, or a Keras schedule.
+  """
+  total = config.epochs * steps_per_epoch
+  if config.learning_rate_schedule == "step":
+    boundaries = config.learning_rate_boundaries
+    return keras.optimizers.schedules.PiecewiseConstantDecay(
+        # Keras changes after its boundary; the recipes, at it.
+        [epoch * steps_per_epoch - 1 for epoch in boundaries],
+        [
+            config.learning_rate * config.learning_rate_decay**i
+            for i in range(len(boundaries) + 1)
+        ],
+    )
+  if config.learning_rate_schedule == "constant":
+    return config.learning_rate
+  warmup = round(config.warmup_epochs * steps_per_epoch)
+  if not warmup:
+    return keras.optimizers.schedules.CosineDecay(config.learning_rate, total)
+  return keras.optimizers.schedules.CosineDecay(
+      0.0,
+      total - warmup,
+      warmup_target=config.learning_rate,
+      warmup_steps=warmup,
+  )
+
+
+def temperature_schedule(config, *, steps_per_epoch):
+  """The temperature of the gates by step.
+
+  Args:
+    config: a `Config`.
+    steps_per_epoch: of the data set.
+
+  Returns:
+    A callable, step -> temperature; None for a constant one.
+  """
+  first, last = config.temperature, config.final_temperature
+  num_steps = max(config.epochs * steps_per_epoch - 1, 1)
+  if config.temperature_schedule == "linear":
+    return lambda step: first + (last - first) * step / num_steps
+  if config.temperature_schedule == "exponential":
+    return lambda step: first * (last / first) ** (step / num_steps)
+  return None
+
+
+def make_optimizer(config, *, steps_per_epoch):
+  """Momentum SGD with the configuration's schedule, decay and average."""
+  average = config.ema_momentum > 0
+  return pgates.CoupledSGD(
+      learning_rate_schedule(config, steps_per_epoch=steps_per_epoch),
+      momentum=config.momentum,
+      coupled_weight_decay=config.weight_decay,
+      gate_learning_rate_multiplier=config.gate_learning_rate_multiplier,
+      gate_weight_decay=config.gate_weight_decay,
+      use_ema=average,
+      ema_momentum=config.ema_momentum if average else 0.99,
+  )
+
+
+def make_loss(config):
+  """Cross-entropy of logits, for one-hot labels where they are smoothed."""
+  if not config.label_smoothing:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+  return keras.losses.CategoricalCrossentropy(
+      from_logits=True, label_smoothing=config.label_smoothing
+  )

@@ -1,0 +1,36 @@
+"""Trains a gated ResNet.
+
+    python -m trainers.train --preset=digits --workdir=runs/digits
+
+The same command continues an interrupted run: killed at any moment, it ends
+with the weights it would have had. SIGTERM saves first and ends with exit code
+143. `model.keras` holds the weights after the last epoch, or with
+--ema_momentum their moving average.
+"""
+
+import sys
+
+from absl import app
+from absl import logging
+
+from trainers import flags
+from trainers import loop
+from trainers import train_flags
+from trainers import training
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
+  logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
+  try:
+    training.run(train_flags.config_from_flags(), flags.WORKDIR.value)
+  except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    sys.exit(f"trainers.train: {error}")
+  except loop.Stopped:
+    print("Saved. The same command continues the run.", flush=True)
+    sys.exit(training.STOPPED_EXIT_CODE)
+
+
+if __name__ == "__main__":
+  app.run(main)

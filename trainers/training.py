@@ -1,0 +1,207 @@
+"""A training run: from a configuration to the files of its folder."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import pathlib
+import signal
+import sys
+
+import keras
+import tensorflow as tf
+
+import image_data
+import pgates
+from trainers import artifacts
+from trainers import config as config_lib
+from trainers import distribution
+from trainers import loop as loop_lib
+from trainers import networks
+from trainers import optimization
+from trainers import run_checkpoints
+from trainers import tensorboard
+
+_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
+# What a shell reports for a process that SIGTERM ended.
+STOPPED_EXIT_CODE = 128 + signal.SIGTERM
+
+
+def run(config, workdir):
+  """Trains the network of a configuration, or continues where it was.
+
+  `model.keras` holds the weights after the last epoch; with an average
+  (`ema_momentum`), the averaged ones.
+
+  Args:
+    config: a `Config`.
+    workdir: the folder of the run.
+
+  Raises:
+    ValueError: if the folder holds another run, or a setting does not fit.
+    FileNotFoundError: if the data set is not prepared.
+    loop.Stopped: after SIGTERM, when the state is saved.
+    FloatingPointError: if a loss is not finite.
+  """
+  workdir = pathlib.Path(workdir).expanduser()
+  check_same_run(config, workdir)
+  keras.utils.set_random_seed(config.seed)
+  keras.config.set_dtype_policy(config.precision)
+  strategy = distribution.make_strategy(
+      config.distribution, num_virtual_devices=config.num_virtual_devices
+  )
+  dataset = image_data.open_dataset(config.dataset, data_dir=config.data_dir)
+  steps_per_epoch = image_data.steps_per_epoch(
+      dataset, batch_size=config.batch_size
+  )
+  with strategy.scope():
+    model = make_model(config, dataset, steps_per_epoch=steps_per_epoch)
+  _write_config(config, workdir)
+  checkpoints = run_checkpoints.RunCheckpoints(
+      workdir / "checkpoints", model, steps_per_epoch=steps_per_epoch
+  )
+  position = checkpoints.restore()
+  if position != run_checkpoints.Position():
+    print(
+        f"Continuing after epoch {position.epoch}, step {position.step}.",
+        flush=True,
+    )
+  train = training_batches(
+      config,
+      dataset,
+      first_step=position.epoch * steps_per_epoch + position.step,
+  )
+  loop = loop_lib.Loop(
+      model,
+      epochs=config.epochs,
+      steps_per_epoch=steps_per_epoch,
+      checkpoints=checkpoints,
+      history_path=workdir / "history.jsonl",
+      epoch_writer=tensorboard.EpochWriter(
+          workdir / "tensorboard", block_names=model.macs.names
+      ),
+  )
+  with _stop_on_sigterm(loop):
+    loop.run(
+        train,
+        validation_batches(config, dataset),
+        position=position,
+        callbacks=_callbacks(config, steps_per_epoch),
+    )
+  model.optimizer.finalize_variable_values(model.trainable_weights)
+  with artifacts.replacing(workdir / "model.keras") as path:
+    model.save(path)
+  print(f"Wrote {workdir / 'model.keras'}.", flush=True)
+
+
+def check_same_run(config, workdir):
+  """Refuses a folder that holds a run of other settings.
+
+  Raises:
+    ValueError: names the differences.
+  """
+  path = workdir / "config.json"
+  if not path.exists():
+    return
+  theirs = artifacts.read_json(path)["settings"]
+  found = config_lib.differences(dataclasses.asdict(config), theirs)
+  if found:
+    raise ValueError(
+        f"{workdir} holds a run of other settings: {'; '.join(found)}. Give "
+        "the same flags to continue it, or another --workdir."
+    )
+
+
+def make_model(config, dataset, *, steps_per_epoch):
+  """Builds and compiles the network of a configuration for a data set."""
+  size = config.image_size
+  shape = dataset.image_shape
+  if size is not None:
+    shape = (size, size, shape[-1])
+  if None in shape:
+    raise ValueError(
+        f"The images of {config.dataset} differ in size: {shape}. Give "
+        "--image_size."
+    )
+  model = networks.build_network(
+      config, image_shape=shape, num_classes=dataset.num_classes
+  )
+  if config.init_from:
+    networks.load_initial_weights(model, config.init_from)
+  model.compile(
+      optimization.make_optimizer(config, steps_per_epoch=steps_per_epoch),
+      optimization.make_loss(config),
+      rate_loss=config_lib.rate_loss(config),
+      jit_compile=config.jit_compile,
+  )
+  model.optimizer.build(model.trainable_variables)
+  return model
+
+
+def training_batches(config, dataset, *, first_step=0):
+  """Training batches of a configuration, from a step on."""
+  batches = image_data.train_batches(
+      dataset,
+      batch_size=config.batch_size,
+      seed=config.seed,
+      image_size=config.image_size,
+      augmentation=config.augmentation,
+      first_step=first_step,
+  )
+  return _with_labels_of_the_loss(config, dataset, batches)
+
+
+def validation_batches(config, dataset):
+  """Validation batches of a configuration."""
+  batches = image_data.eval_batches(
+      dataset,
+      "validation",
+      batch_size=config.batch_size,
+      image_size=config.image_size,
+  )
+  return _with_labels_of_the_loss(config, dataset, batches)
+
+
+def _with_labels_of_the_loss(config, dataset, batches):
+  if not config.label_smoothing:
+    return batches
+  return batches.map(
+      lambda images, labels: (images, tf.one_hot(labels, dataset.num_classes))
+  )
+
+
+def _write_config(config, workdir):
+  if (workdir / "config.json").exists():
+    return
+  artifacts.write_json(
+      workdir / "config.json",
+      {
+          "settings": dataclasses.asdict(config),
+          "command": sys.argv,
+          "versions": {
+              "python": sys.version.split()[0],
+              **{name: importlib.metadata.version(name) for name in _PACKAGES},
+          },
+      },
+  )
+
+
+def _callbacks(config, steps_per_epoch):
+  found = []
+  schedule = optimization.temperature_schedule(
+      config, steps_per_epoch=steps_per_epoch
+  )
+  if schedule is not None:
+    found.append(pgates.TemperatureSchedule(schedule))
+  if config.ema_momentum:
+    found.append(keras.callbacks.SwapEMAWeights())
+  return found
+
+
+@contextlib.contextmanager
+def _stop_on_sigterm(loop):
+  """Asks a loop to stop when SIGTERM comes."""
+  previous = signal.signal(signal.SIGTERM, lambda *_: loop.request_stop())
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, previous)
