@@ -109,9 +109,7 @@ class ImageDataset:
     examples = self._builder.as_dataset(
         split=self._spec(split),
         shuffle_files=False,
-        read_config=tfds.ReadConfig(
-            interleave_cycle_length=1, try_autocache=False
-        ),
+        read_config=tfds.ReadConfig(try_autocache=False),
     )
     return examples.map(_image_and_label, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -34,8 +34,9 @@ class GatedResidual(keras.layers.Layer):
     training: Python bool; samples the gate, where `strategy` is None.
     strategy: a rule: `sampled`, `map`, `threshold:T`, `always_open`,
       `expected`; None for the default.
-    execution: `masked` (compute, then multiply) or `routed` (compute only for
-      open gates; inference only).
+    execution: `masked` (compute, then multiply), `routed` (compute only for
+      open gates) or `conditional` (the same, for a batch of one with static
+      shapes); the latter two for inference only.
 
   Returns:
     `(outputs, gate, gate_logit)`: [batch, ..., channels], and two float32
@@ -119,7 +120,7 @@ class GatedResidual(keras.layers.Layer):
       outputs = shortcut + self.branch(inputs)
     else:
       execute = getattr(executions, execution)
-      outputs = execute(self.branch, inputs, shortcut, scales)
+      outputs = execute(self.branch, inputs, shortcut, gates, scales)
     return self.activation(outputs), gates, logits
 
   def _ungated(self, inputs, shortcut):

@@ -6,18 +6,21 @@ is open, and `shortcut` for the others, before the activation.
 
 import tensorflow as tf
 
-EXECUTIONS = ("masked", "routed")
+EXECUTIONS = ("masked", "routed", "conditional")
 
 
-def _per_example(scales, like):
-  shape = tf.concat(
-      [tf.shape(scales), tf.ones(like.shape.rank - 1, tf.int32)], 0
-  )
-  return tf.cast(tf.reshape(scales, shape), like.dtype)
+def _scaled(outputs, scales):
+  """Multiplies [batch, ...] by [batch]; as it is where there is no scale."""
+  if scales is None:
+    return outputs
+  ones = tf.ones(outputs.shape.rank - 1, tf.int32)
+  scales = tf.reshape(scales, tf.concat([tf.shape(scales), ones], axis=0))
+  # 0 * inf is 0: a closed gate leaves the shortcut, whatever the branch says.
+  return tf.math.multiply_no_nan(outputs, tf.cast(scales, outputs.dtype))
 
 
-def masked(branch, inputs, shortcut, scales):
-  """Runs the branch for every example and multiplies by the scale.
+def masked(branch, inputs, shortcut, gates, scales=None):
+  """Runs the branch for every example and multiplies by the gate.
 
   Saves no work; the one execution with a gradient for the gates.
 
@@ -25,16 +28,17 @@ def masked(branch, inputs, shortcut, scales):
     branch: callable, [batch, ...] -> [batch, ...].
     inputs: [batch, ...], the input of the block.
     shortcut: [batch, ...], in the shape of the branch's output.
-    scales: float32 [batch], 0 where the gate is closed.
+    gates: float32 [batch], 1 where the block runs, else 0.
+    scales: float32 [batch], what the branch of an open gate is multiplied by;
+      None for 1.
 
   Returns:
     A tensor in the shape and type of `shortcut`.
   """
-  outputs = branch(inputs)
-  return shortcut + _per_example(scales, outputs) * outputs
+  return shortcut + _scaled(branch(inputs), gates if scales is None else scales)
 
 
-def routed(branch, inputs, shortcut, scales):
+def routed(branch, inputs, shortcut, gates, scales=None):
   """Runs the branch only for the examples whose gate is open.
 
   Three ways: where all examples are open, no gather or scatter is paid; where
@@ -46,23 +50,56 @@ def routed(branch, inputs, shortcut, scales):
     branch: callable, [batch, ...] -> [batch, ...].
     inputs: [batch, ...], the input of the block.
     shortcut: [batch, ...], in the shape of the branch's output.
-    scales: float32 [batch], 0 where the gate is closed.
+    gates: float32 [batch], 1 where the block runs, else 0.
+    scales: float32 [batch], what the branch of an open gate is multiplied by;
+      None for 1.
 
   Returns:
     A tensor in the shape and type of `shortcut`.
   """
-  places = tf.where(scales > 0)
+  places = tf.where(gates > 0)
   num_open = tf.shape(places)[0]
+  all_open = tf.equal(num_open, tf.shape(gates)[0])
 
-  def run_some():
-    indices = places[:, 0]
-    outputs = branch(tf.gather(inputs, indices))
-    outputs *= _per_example(tf.gather(scales, indices), outputs)
-    return tf.tensor_scatter_nd_add(shortcut, places, outputs)
+  def gather(tensor):
+    return tf.gather(tensor, places[:, 0])
 
+  def run():
+    # The branch stands here once, for all and for some: a graph with constant
+    # weights then holds them once.
+    chosen = tf.cond(all_open, lambda: inputs, lambda: gather(inputs))
+    outputs = branch(tf.ensure_shape(chosen, [None, *inputs.shape[1:]]))
+    if scales is not None:
+      outputs = _scaled(outputs, gather(scales))
+    return tf.cond(
+        all_open,
+        lambda: shortcut + outputs,
+        lambda: tf.tensor_scatter_nd_add(shortcut, places, outputs),
+    )
+
+  outputs = tf.cond(num_open > 0, run, lambda: shortcut)
+  return tf.ensure_shape(outputs, shortcut.shape)
+
+
+def conditional(branch, inputs, shortcut, gates, scales=None):
+  """Runs the branch if the gate of the one example is open.
+
+  For batches of one, where shapes must be static: TF-Lite. Inference only.
+
+  Args:
+    branch: callable, [1, ...] -> [1, ...].
+    inputs: [1, ...], the input of the block.
+    shortcut: [1, ...], in the shape of the branch's output.
+    gates: float32 [1], 1 where the block runs, else 0.
+    scales: float32 [1], what the branch of an open gate is multiplied by;
+      None for 1.
+
+  Returns:
+    A tensor in the shape and type of `shortcut`.
+  """
   outputs = tf.cond(
-      tf.equal(num_open, tf.shape(scales)[0]),
-      lambda: masked(branch, inputs, shortcut, scales),
-      lambda: tf.cond(num_open > 0, run_some, lambda: shortcut),
+      gates[0] > 0,
+      lambda: shortcut + _scaled(branch(inputs), scales),
+      lambda: shortcut,
   )
   return tf.ensure_shape(outputs, shortcut.shape)

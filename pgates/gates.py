@@ -81,18 +81,17 @@ class Gate(keras.layers.Layer):
         number of its own.
 
     Returns:
-      `(gates, scales)`, both float32 [batch]: whether the block runs, and what
-      its branch is multiplied by.
+      `(gates, scales)`, float32 [batch]: whether the block runs, and what its
+      branch is then multiplied by; the latter None for 1.
 
     Raises:
       ValueError: if a threshold is needed and none was given.
     """
     if rule.name == "sampled":
-      gates = self.sample(logits)
-      return gates, gates
+      return self.sample(logits), None
     if rule.name in ("always_open", "expected"):
-      ones = tf.ones_like(logits)
-      return ones, ones if rule.name == "always_open" else tf.sigmoid(logits)
+      scales = None if rule.name == "always_open" else tf.sigmoid(logits)
+      return tf.ones_like(logits), scales
     if rule.name == "map":
       threshold = 0.5
     elif rule.threshold is not None:
@@ -102,8 +101,7 @@ class Gate(keras.layers.Layer):
           "The rule 'threshold' needs a number, as in 'threshold:0.3', or the "
           "call argument `threshold`. Received neither."
       )
-    gates = gate_ops.open_above(logits, threshold)
-    return gates, gates
+    return gate_ops.open_above(logits, threshold), None
 
   def compute_output_shape(self, input_shape):
     return (input_shape[0],)

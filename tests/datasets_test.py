@@ -150,8 +150,8 @@ def test_dataset_not_prepared_names_folder_and_command(
   message = str(error.value)
   assert f"`tfds build {name} --data_dir={tmp_path}`" in message
   assert f"{tmp_path}/{name}/" in message
-  # A look into the cloud takes longer where there is no network.
-  assert time.monotonic() - start < 4
+  # Offline, a look into the cloud retries for longer than that.
+  assert time.monotonic() - start < 10
   assert not list(tmp_path.iterdir())
 
 

@@ -82,9 +82,7 @@ def _mean_soft_gradient(logit, temperature):
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("logit", [-2.0, 0.0, 1.9])
 def test_mean_gradient_is_that_of_the_mean_soft_gate(logit, temperature):
-  _, gradient = _sample_with_gradient(
-      np.full(NUM_DRAWS, logit), temperature
-  )
+  _, gradient = _sample_with_gradient(np.full(NUM_DRAWS, logit), temperature)
   standard_error = gradient.std() / math.sqrt(NUM_DRAWS)
   expected = _mean_soft_gradient(logit, temperature)
   assert abs(gradient.mean() - expected) < 4 * standard_error

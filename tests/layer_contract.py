@@ -49,10 +49,12 @@ class Case:
 
 def _residual_arguments():
   return {
-      "branch": keras.Sequential([
-          keras.layers.Conv2D(4, 3, padding="same"),
-          pgates.BatchNormalization(),
-      ]),
+      "branch": keras.Sequential(
+          [
+              keras.layers.Conv2D(4, 3, padding="same"),
+              pgates.BatchNormalization(),
+          ]
+      ),
       "gate": pgates.DataDependentGate(initial_probability=0.6, seed=3),
       "shortcut": keras.layers.Conv2D(4, 1),
       "activation": "softplus",
@@ -123,14 +125,13 @@ def check_arguments_are_in_the_config(case, tmp_path):
   for base in case.layer.__mro__:
     if base.__module__.startswith("pgates."):
       for name, parameter in inspect.signature(base).parameters.items():
-        if parameter.kind not in (parameter.VAR_KEYWORD,):
+        if parameter.kind != parameter.VAR_KEYWORD:
           defaults.setdefault(name, parameter.default)
-  config = case.make().get_config()
-  plain = keras.saving.serialize_keras_object
-  for name, given in case.arguments().items():
-    assert config[name] != plain(defaults.pop(name, None)), name
-    if isinstance(given, (int, float, str)):
-      assert config[name] == given, name
+  arguments = case.arguments()
+  config = case.layer(**arguments).get_config()
+  for name, given in arguments.items():
+    assert config[name] == keras.saving.serialize_keras_object(given), name
+    assert config[name] != defaults.pop(name, None), name
   assert not defaults, f"The case gives no value for {list(defaults)}."
 
 

@@ -12,7 +12,9 @@ from tests import layer_contract
 
 
 @pytest.mark.parametrize("check", layer_contract.CHECKS)
-@pytest.mark.parametrize("case", layer_contract.cases_of(normalization), ids=str)
+@pytest.mark.parametrize(
+    "case", layer_contract.cases_of(normalization), ids=str
+)
 def test_layer_keeps_the_contract(case, check, tmp_path):
   check(case, tmp_path)
 
@@ -42,9 +44,7 @@ def _train_once(layer, strategy, parts):
 
   def run():
     values = strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(
-            parts[context.replica_id_in_sync_group]
-        )
+        lambda context: tf.constant(parts[context.replica_id_in_sync_group])
     )
     return strategy.experimental_local_results(strategy.run(step, (values,)))
 
@@ -123,10 +123,12 @@ def test_empty_replica_leaves_its_moving_statistics_as_they_were(sizes):
 def _model(synchronized):
   keras.utils.set_random_seed(1)
   inputs = keras.Input((6,))
-  branch = keras.Sequential([
-      keras.layers.Dense(6),
-      pgates.BatchNormalization(synchronized=synchronized),
-  ])
+  branch = keras.Sequential(
+      [
+          keras.layers.Dense(6),
+          pgates.BatchNormalization(synchronized=synchronized),
+      ]
+  )
   gate = pgates.DataDependentGate(
       initial_probability=0.6, synchronized=synchronized, seed=5
   )
@@ -148,7 +150,7 @@ def _fit(strategy, *, synchronized):
         keras.optimizers.SGD(0.1), rate_loss=pgates.TargetRateLoss(0.5)
     )
   data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
-  history = model.fit(data, epochs=2, verbose=0).history
+  history = model.fit(data, epochs=2, shuffle=False, verbose=0).history
   return model, history
 
 
@@ -163,11 +165,16 @@ def test_unsynchronized_training_with_empty_replicas_has_no_nan(num_replicas):
       assert np.isfinite(copy).all(), variable.path
 
 
+@pytest.fixture(scope="module")
+def fitted_on_one_replica():
+  return _fit(tf.distribute.get_strategy(), synchronized=True)
+
+
 @pytest.mark.parametrize("num_replicas", [2, 4])
 def test_synchronized_training_with_empty_replicas_is_that_of_one(
-    num_replicas,
+    num_replicas, fitted_on_one_replica
 ):
-  one, expected = _fit(tf.distribute.get_strategy(), synchronized=True)
+  one, expected = fitted_on_one_replica
   several, history = _fit(_mirrored(num_replicas), synchronized=True)
   assert history.keys() == expected.keys()
   for name, values in history.items():

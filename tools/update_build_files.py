@@ -25,6 +25,7 @@ PACKAGES = (
 # TensorFlow Probability the Keras 2 that it imports: both come second here.
 PIP_NAMES = {
     "absl": ("absl-py",),
+    "ai_edge_litert": ("ai-edge-litert",),
     "keras": ("keras", "tensorflow"),
     "keras_cv": ("keras-cv",),
     "numpy": ("numpy",),
@@ -34,6 +35,7 @@ PIP_NAMES = {
     "tensorflow": ("tensorflow",),
     "tensorflow_datasets": ("tensorflow-datasets",),
     "tensorflow_probability": ("tensorflow-probability", "tf-keras"),
+    "tensorflow_serving": ("tensorflow-serving-api",),
     "tf_keras": ("tf-keras",),
 }
 
