@@ -1,6 +1,7 @@
 """Callbacks for `fit`."""
 
 import keras
+import numpy as np
 
 from pgates import graphs
 
@@ -18,7 +19,8 @@ class TemperatureSchedule(keras.callbacks.Callback):
     self.schedule = schedule
 
   def on_train_batch_begin(self, batch, logs=None):
-    step = int(self.model.optimizer.iterations)
+    # Not `int` alone, which cannot read a variable that replicas mirror.
+    step = int(np.asarray(self.model.optimizer.iterations))
     temperature = float(self.schedule(step))
     if not temperature > 0:
       raise ValueError(

@@ -67,7 +67,7 @@ class ModelMacs:
     Returns:
       int64 tensor [batch].
     """
-    ran = tf.cast(tf.not_equal(gates, 0), tf.int64)
+    ran = tf.cast(tf.cast(gates, tf.bool), tf.int64)
     branches = tf.constant(self.branches, tf.int64, shape=[len(self.branches)])
     return self.always + tf.reduce_sum(ran * branches, axis=-1)
 
@@ -119,9 +119,7 @@ def _count(model, inputs=None):
     elif layer_macs.dispatch(type(layer)) is _nested:
       inner = _count(layer, inputs)
       fixed += inner.fixed
-      records.extend(
-          zip(inner.names, inner.gates, inner.branches, strict=True)
-      )
+      records.extend(zip(inner.names, inner.gates, inner.branches, strict=True))
     elif isinstance(layer, keras.layers.Layer):
       tensors = keras.tree.flatten(inputs)
       fixed += layer_macs(layer, tensors[0].shape) if tensors else 0
@@ -147,9 +145,12 @@ def _call_layers(model, call, inputs):
         "`pgates.layer_macs.register`."
     )
   if inputs is not None:
+    pairs = zip(
+        keras.tree.flatten(inputs), keras.tree.flatten(model.input), strict=True
+    )
     fresh = [
-        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
-        for tensor in keras.tree.flatten(inputs)
+        keras.Input(batch_shape=new.shape, dtype=new.dtype, name=old.name)
+        for new, old in pairs
     ]
     inputs = keras.tree.pack_sequence_as(model.input, fresh)
   keras.models.clone_model(

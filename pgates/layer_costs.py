@@ -177,7 +177,9 @@ def _sequential(layer, input_shape):
 
 @layer_macs.register(gates_lib.Gate)
 def _free_gate(layer, input_shape):
-  del layer, input_shape
+  del input_shape
+  if any(len(variable.shape) > 1 for variable in layer.weights):
+    raise ValueError(unknown_layer(layer))  # Somebody's own, with a kernel.
   return 0
 
 

@@ -122,14 +122,13 @@ class GatedModel(keras.Model):
         {**loss.get_config(), "reduction": "none"}
     )
     with self.distribute_strategy.scope():
-      self._means = [
-          keras.metrics.Mean(name=name)
-          for name in LOGS[:4]
-      ]
+      self._means = [keras.metrics.Mean(name=name) for name in LOGS[:4]]
       self.gate_open_rates = metrics_lib.GateOpenRates(num_blocks)
       self._further_metrics = further
 
   def get_compile_config(self):
+    if not self.compiled:
+      return None
     serialize = keras.saving.serialize_keras_object
     return {
         "optimizer": serialize(self.optimizer),
@@ -263,6 +262,14 @@ class GatedModel(keras.Model):
           self, self.test_step, check=False
       )
     return self.test_function
+
+  def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+    # Keras 3.15 takes the mean of the first batch over replicas to build a
+    # model: it fails where they hold different numbers of examples, and with
+    # several workers. All but the optimizer of a functional model is built.
+    if self.compiled and not self.optimizer.built:
+      with self.distribute_strategy.scope():
+        self.optimizer.build(self.trainable_variables)
 
 
 def _unpack(data):

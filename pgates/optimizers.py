@@ -22,7 +22,8 @@ class CoupledSGD(keras.optimizers.SGD):
     coupled_weight_decay: factor of the term added to the gradient.
     gate_learning_rate_multiplier: the gates' learning rate over the others'.
     gate_weight_decay: of gates; None for `coupled_weight_decay`.
-    **kwargs: of `keras.optimizers.SGD`.
+    **kwargs: of `keras.optimizers.SGD`. Clipping sees gradients with decay and
+      multiplier in them.
 
   Raises:
     ValueError: if a number is negative.

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pgates import gate_ops
 from pgates import strategies
 
 
@@ -33,10 +34,12 @@ def reestimate_batch_norm(model, dataset, num_batches, *, strategy="map"):
     strategy: the rule to re-estimate under: `map`, `sampled`, ...
 
   Raises:
-    ValueError: if the data set holds fewer batches.
+    ValueError: if the strategy is not a rule, or the data set holds fewer
+      batches.
   """
   if num_batches < 1:
     raise ValueError(f"`num_batches` must be positive. Received: {num_batches}")
+  gate_ops.parse_rule(strategy)  # Ensembles would keep the last pass's.
   layers = _batch_norms(model)
   running = strategies.with_strategy(model, strategy)
   statistics = [v for n in layers for v in (n.moving_mean, n.moving_variance)]

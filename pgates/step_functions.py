@@ -45,14 +45,22 @@ def step_function(model, step, *, check):
   @tf.autograph.experimental.do_not_convert
   def run_from(iterator):
     logs = run(next(iterator))
-    for _ in range(model.steps_per_execution - 1):
+    if model.steps_per_execution == 1:
+      return logs
+
+    def more(step, has_data, logs):
+      del logs
+      return has_data & (step < model.steps_per_execution)
+
+    def run_next(step, has_data, logs):
       # A `next` that fails within a graph does not stop what reads no data
       # there: the optimizer's count of steps, the gates' noise.
       data = iterator.get_next_as_optional()
-      logs = tf.cond(
-          data.has_value(), lambda: run(data.get_value()), lambda: logs
-      )
-    return logs
+      has_data = data.has_value()
+      logs = tf.cond(has_data, lambda: run(data.get_value()), lambda: logs)
+      return step + 1, has_data, logs
+
+    return tf.while_loop(more, run_next, (1, True, logs))[-1]
 
   on_data, on_iterator = run, run_from
   if not model.run_eagerly:
@@ -78,19 +86,22 @@ _NOT_FINITE = re.compile(r"\[(\w+) is not finite at step\] \[(\d+)\] \[(.*?)\]")
 
 
 def _assert_finite(logs, step):
+  before = []
   for name in ("task_loss", "rate_loss"):
     finite = tf.math.is_finite(logs[name])
     if not tf.executing_eagerly():
       message = [f"{name} is not finite at step", step, logs[name]]
-      tf.debugging.Assert(finite, message)
+      with tf.control_dependencies(before):
+        before = [tf.debugging.Assert(finite, message)]
     elif not finite:
-      raise _not_finite(name, int(step), float(logs[name]))
+      raise _not_finite(name, int(step), logs[name])
 
 
 def _not_finite(name, step, value):
   return FloatingPointError(
-      f"{name} is {value} at step {step}: training stops. Look at the learning "
-      "rate and the data of that step, and restart from the last checkpoint."
+      f"{name} is {float(value)} at step {step}: training stops. Look at the "
+      "learning rate and the data of that step, and restart from the last "
+      "checkpoint."
   )
 
 

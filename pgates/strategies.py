@@ -22,6 +22,7 @@ import numpy as np
 
 from pgates import blocks
 from pgates import compute
+from pgates import executions
 from pgates import gate_ops
 from pgates import graphs
 from pgates import pruning
@@ -82,8 +83,8 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
     model: a functional Keras model of `GatedResidual` blocks.
     strategy: see the table above; None for each gate's default (MAP for
       learned gates, `expected` for stochastic depth).
-    execution: `masked`, or `routed`: a branch runs only for the examples whose
-      gate is open.
+    execution: `masked`; `routed`: a branch runs only for the examples whose
+      gate is open; `conditional`: the same, for a batch of one.
     validation_data: batched `tf.data.Dataset` of (images, ...), which `prune`,
       `top_k` and `budget` measure on. Never give test data.
 
@@ -95,8 +96,10 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
     behind the other.
 
   Raises:
-    ValueError: if the strategy is malformed, or needs validation data.
+    ValueError: if the strategy or the execution is malformed, or validation
+      data is needed.
   """
+  _check_execution(execution)
   name, argument = (None, None)
   if strategy is not None:
     name, argument = parse_strategy(strategy)
@@ -123,12 +126,16 @@ def with_threshold_input(model, *, execution="masked"):
 
   Args:
     model: a functional Keras model of one input and `GatedResidual` blocks.
-    execution: `masked` or `routed`.
+    execution: as of `with_strategy`.
 
   Returns:
     A model of `{"images": [batch, ...], "threshold": [batch]}`, of the class
     and with the outputs of `model`, not compiled. It shares all weights.
+
+  Raises:
+    ValueError: if blocks are in a nested model, or the execution is unknown.
   """
+  _check_execution(execution)
   if any(graphs.gated_blocks(m) for m in model.layers if _is_model(m)):
     raise ValueError(
         f"{model.name} holds gated blocks in a nested model; a threshold input "
@@ -146,6 +153,15 @@ def with_threshold_input(model, *, execution="masked"):
     core = graphs.rebuild(joined, call=call, input_tensors=list(new.values()))
     outputs = {name: core.output[name] for name in model.output}
     return type(model)(new, outputs, name=model.name)
+
+
+def _check_execution(execution):
+  # A block would object only when it is first run.
+  if execution not in executions.EXECUTIONS:
+    raise ValueError(
+        f"`execution` must be one of {executions.EXECUTIONS}. "
+        f"Received: {execution!r}"
+    )
 
 
 def _is_model(layer):
@@ -260,12 +276,10 @@ def _with_rule(model, rule, execution):
 
 def _ensemble(model, num_passes, execution):
   call = _call_with(strategy="sampled", execution=execution)
+  sampled = graphs.rebuild(model, call=call)
   with model.distribute_strategy.scope():
     images = _input_like(model.inputs[0])
-    passes = [
-        graphs.rebuild(model, call=call, input_tensors=images).output
-        for _ in range(num_passes)
-    ]
+    passes = [sampled(images) for _ in range(num_passes)]
     logits, votes = EnsembleVote(name="ensemble")(
         [outputs["logits"] for outputs in passes]
     )

@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 
 import image_data
+from tests import training_runs
+from trainers import training
 
 # Replicas to test distribution with; only before TensorFlow's first operation.
 tf.config.set_logical_device_configuration(
@@ -18,4 +20,13 @@ def data_dir(tmp_path_factory):
   path = tmp_path_factory.mktemp("data")
   for name in ("digits", "cluttered_digits"):
     image_data.open_dataset(name, data_dir=path)
+  return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, data_dir):
+  """The folder of a finished run of `training_runs.TINY`; not to be changed."""
+  path = tmp_path_factory.mktemp("tiny_run")
+  arguments = (*training_runs.TINY, f"--data_dir={data_dir}")
+  training.run(training_runs.config(*arguments), path)
   return path

@@ -68,13 +68,11 @@ def test_dependent_gates_cost_what_the_reference_says(
 
 
 def test_cifar_resnet110_has_54_gates_of_one_parameter():
-  ungated = pgates.CifarResNet(110, gate="none", input_shape=SMALL)
-  gated = pgates.CifarResNet(110, gate="independent", input_shape=SMALL)
-  assert gated.output["gates"].shape == (None, 54)
-  # He et al., table 6, prints 1.7 M, with shortcuts that have no parameters.
+  model = pgates.CifarResNet(110, gate="independent", input_shape=SMALL)
+  assert model.output["gates"].shape == (None, 54)
+  # With shortcuts that have no parameters: 1.7 M in He et al., table 6.
   projections = 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64
-  assert num_trainable(ungated) == 1_727_962 + projections
-  assert num_trainable(gated) == num_trainable(ungated) + 54
+  assert num_trainable(model) == 1_727_962 + projections + 54
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,7 +114,7 @@ def convolve(x, kernel, *, strides, padding):
 
 def up_to(model, name):
   """The part of a model that ends in a layer."""
-  return keras.Model(model.inputs, model.get_layer(name).output)
+  return keras.Model(model.input, model.get_layer(name).output)
 
 
 def test_stem_pads_symmetrically():
@@ -362,15 +360,6 @@ def test_keras_file_holds_the_whole_model(kind, compiled, tmp_path):
   assert loaded.macs == model.macs
 
 
-def test_bottleneck_network_survives_a_keras_file(tmp_path):
-  model = pgates.ResNet50(3, input_shape=(32, 32, 3))
-  model.compile(optimizer="sgd")
-  model.save(tmp_path / "model.keras")
-  loaded = keras.models.load_model(tmp_path / "model.keras")
-  x = images(1, (32, 32, 3))
-  assert_equal_outputs(loaded(x), model(x), rtol=0)
-
-
 @pytest.fixture(name="bfloat16")
 def fixture_bfloat16():
   before = keras.config.dtype_policy()
@@ -415,7 +404,6 @@ def test_gates_of_blocks_and_of_steps_draw_independent_noise():
       gate=lambda i, n: pgates.DataIndependentGate(initial_probability=0.5),
       input_shape=SMALL,
   )
-  keras.utils.set_random_seed(0)
   pgates.seed_gates(model, 1)
   draws = [
       np.asarray(model(images(batch), training=True)["gates"]) for _ in range(2)

@@ -121,6 +121,14 @@ class Config:
           "warmup_epochs must be fewer than epochs. Received: "
           f"warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
       )
+    if self.warmup_epochs and self.learning_rate_schedule != "cosine":
+      raise ValueError(
+          "warmup_epochs is for --learning_rate_schedule=cosine. Received: "
+          f"warmup_epochs={self.warmup_epochs}, learning_rate_schedule="
+          f"{self.learning_rate_schedule!r}"
+      )
+    if not self.target_rates:
+      raise ValueError("--target_rates needs a rate, or one for each block.")
     if len(self.target_rates) != 1 and self.rate_loss != "per_layer":
       raise ValueError(
           "One target rate is for the whole network; a list, one for each "

@@ -19,9 +19,11 @@ def make_strategy(kind, *, num_virtual_devices=1):
   """
   if num_virtual_devices > 1:
     cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(
-        cpu, [tf.config.LogicalDeviceConfiguration()] * num_virtual_devices
-    )
+    existing = tf.config.get_logical_device_configuration(cpu) or []
+    if len(existing) < num_virtual_devices:
+      tf.config.set_logical_device_configuration(
+          cpu, [tf.config.LogicalDeviceConfiguration()] * num_virtual_devices
+      )
     devices = [f"CPU:{i}" for i in range(num_virtual_devices)]
     # Collectives between CPUs of one process keep keys across strategies.
     return tf.distribute.MirroredStrategy(

@@ -79,15 +79,16 @@ def evaluate_run(
   """
   workdir = pathlib.Path(workdir).expanduser()
   _check_files(workdir, "config.json", "model.keras")
+  if not strategies:
+    raise ValueError("Give a strategy, or all.")
   for strategy in strategies if strategies != ["all"] else []:
     pgates.parse_strategy(strategy)
-  if reference is not None:
-    _check_files(pathlib.Path(reference), "evaluation.json")
-    reference = artifacts.read_json(pathlib.Path(reference) / "evaluation.json")
   settings = artifacts.read_json(workdir / "config.json")["settings"]
   dataset = image_data.open_dataset(
       settings["dataset"], data_dir=data_dir or settings["data_dir"]
   )
+  if reference is not None:
+    reference = _read_reference(reference, dataset.name, split)
   model = keras.models.load_model(workdir / "model.keras", compile=False)
   if strategies == ["all"]:
     strategies = evaluation.all_strategies(model)
@@ -146,6 +147,20 @@ def _check_files(workdir, *names):
       )
 
 
+def _read_reference(workdir, dataset, split):
+  workdir = pathlib.Path(workdir).expanduser()
+  _check_files(workdir, "evaluation.json")
+  value = artifacts.read_json(workdir / "evaluation.json")
+  found = (value["dataset"], value["split"])
+  if found != (dataset, split) or "always_open" not in value["strategies"]:
+    raise ValueError(
+        f"--reference must be evaluated as always_open on {split} of {dataset}."
+        f" {workdir} holds {', '.join(value['strategies'])} on {found[1]} of "
+        f"{found[0]}."
+    )
+  return value
+
+
 def _batches(settings, dataset, split):
   def batches_of(name):
     return image_data.eval_batches(
@@ -173,11 +188,13 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
   # Each strategy is a graph of its own, which TensorFlow warns of.
   tf.get_logger().setLevel("ERROR")
+  data_dir = shared_flags.DATA_DIR
   try:
     evaluate_run(
         shared_flags.WORKDIR.value,
         strategies=_STRATEGIES.value,
-        data_dir=shared_flags.DATA_DIR.value,
+        # By default the folder that the run was trained from.
+        data_dir=data_dir.value if data_dir.present else None,
         split=_SPLIT.value,
         execution=_EXECUTION.value,
         recalibrate_batch_norm=_RECALIBRATE.value,

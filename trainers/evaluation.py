@@ -1,5 +1,6 @@
 """Evaluation of a trained network under inference strategies."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -33,13 +34,16 @@ class Batches:
 def all_strategies(model):
   """The strategies of `--strategies=all` for a network.
 
-  A network without gates has one; without learned gates, no pruning.
+  A network without gates has one; one without learned gates, none that is
+  measured on validation data.
   """
   gates = [b.gate for b in pgates.gated_blocks(model) if b.gate is not None]
   if not gates:
     return ["always_open"]
   names = ["map", "threshold:0.3", "sampled", "ensemble:5"]
   names += ["expected", "always_open"]
+  if all(isinstance(gate, pgates.StochasticDepthGate) for gate in gates):
+    return names
   keep = round(_SHARE * len(pgates.gated_blocks(model)))
   return names + [f"budget:{_SHARE}", "prune:0.5", f"top_k:{keep}"]
 
@@ -58,35 +62,50 @@ def evaluate(model, strategies, batches, *, execution="masked", num_batches=0):
   Yields:
     `(strategy, result)`, the result as in `evaluation.json`.
   """
+  for strategy in strategies:
+    with _state_kept(model):
+      yield strategy, _evaluate_one(
+          model, strategy, batches, execution, num_batches
+      )
+
+
+@contextlib.contextmanager
+def _state_kept(model):
+  """Gives statistics and noise generators back what they were."""
   state = [*model.non_trainable_variables]
   kept = [np.asarray(variable) for variable in state]
-  for strategy in strategies:
-    name, argument = pgates.parse_strategy(strategy)
-    if num_batches and name not in _PRUNING:
-      rule = _RULES.get(name, strategy)
-      pgates.reestimate_batch_norm(
-          model, batches.train, num_batches, strategy=rule
-      )
-    found = {}
-    if name == "budget":
-      found["threshold"] = pgates.budget_threshold(
-          model, argument, batches.validation
-      )
-    decided = pgates.with_strategy(
-        model,
-        f"threshold:{found['threshold']}" if found else strategy,
-        execution=execution,
-        validation_data=batches.validation,
-    )
-    if num_batches and name in _PRUNING:
-      pgates.reestimate_batch_norm(
-          decided, batches.train, num_batches, strategy="always_open"
-      )
-    passes = argument if name == "ensemble" else 1
-    seeds = range(_NUM_SEEDS) if name in _RANDOM else [0]
-    yield strategy, {**_measure(decided, batches.test, passes, seeds), **found}
+  try:
+    yield
+  finally:
     for variable, value in zip(state, kept, strict=True):
       variable.assign(value)
+
+
+def _evaluate_one(model, strategy, batches, execution, num_batches):
+  name, argument = pgates.parse_strategy(strategy)
+  if num_batches and name not in _PRUNING:
+    rule = _RULES.get(name, strategy)
+    pgates.reestimate_batch_norm(
+        model, batches.train, num_batches, strategy=rule
+    )
+  found = {}
+  if name == "budget":
+    found["threshold"] = pgates.budget_threshold(
+        model, argument, batches.validation
+    )
+  decided = pgates.with_strategy(
+      model,
+      f"threshold:{found['threshold']}" if found else strategy,
+      execution=execution,
+      validation_data=batches.validation,
+  )
+  if num_batches and name in _PRUNING:
+    pgates.reestimate_batch_norm(
+        decided, batches.train, num_batches, strategy="always_open"
+    )
+  passes = argument if name == "ensemble" else 1
+  seeds = range(_NUM_SEEDS) if name in _RANDOM else [0]
+  return {**_measure(decided, batches.test, passes, seeds), **found}
 
 
 def _measure(model, test, passes, seeds):

@@ -5,6 +5,7 @@ import sys
 import time
 
 import keras
+import numpy as np
 
 import pgates
 from trainers import artifacts
@@ -103,7 +104,8 @@ class Loop:
     seconds = {"seconds": round(time.monotonic() - start, 3)}
     return {
         "epoch": epoch + 1,
-        **train,
+        # JSON has no NaN; callbacks want one.
+        **{k: v if math.isfinite(v) else None for k, v in train.items()},
         **self._schedules(),
         **rates,
         **seconds,
@@ -136,6 +138,5 @@ class Loop:
 
 
 def _plain(value):
-  """A number for JSON, None where it is not finite."""
-  value = float(value)
-  return value if math.isfinite(value) else None
+  # Not `float` alone, which cannot read a variable that replicas mirror.
+  return float(np.asarray(value))

@@ -1,15 +1,11 @@
 """The network of a configuration, and its first weights."""
 
 import pathlib
-import re
 
 import keras
 
 import pgates
 from trainers import config as config_lib
-
-# A component of a variable's path that is a gate of our ResNets.
-_GATE = re.compile(r"/gate/")
 
 
 def build_network(config, *, image_shape, num_classes):
@@ -80,19 +76,31 @@ def load_initial_weights(model, path):
         f"--init_from: there is no {path}. Give a .keras file or the workdir "
         "of a finished run."
     )
-  source = keras.models.load_model(path, compile=False)
-  theirs = {variable.path: variable for variable in source.weights}
+  theirs = _weights(keras.models.load_model(path, compile=False))
   pairs = []
-  for variable in model.weights:
-    if _GATE.search(variable.path):
-      continue
-    other = theirs.get(variable.path)
+  for name, variable in _weights(model).items():
+    other = theirs.get(name)
     if other is None or other.shape != variable.shape:
       found = "missing" if other is None else f"of shape {tuple(other.shape)}"
       raise ValueError(
-          f"--init_from: {variable.path} of shape {tuple(variable.shape)} is "
-          f"{found} in {path}. The networks must agree but for their gates."
+          f"--init_from: {name} of shape {tuple(variable.shape)} is {found} in "
+          f"{path}. The networks must agree but for their gates."
       )
     pairs.append((variable, other))
   for variable, other in pairs:
     variable.assign(other)
+
+
+def _weights(layer, prefix=""):
+  """Weights but those of gates, by name; a reloaded model's paths differ."""
+  if isinstance(layer, pgates.GatedResidual):
+    parts = [layer.branch, layer.shortcut]
+  elif isinstance(layer, keras.Model):
+    parts = layer.layers
+  else:
+    return {f"{prefix}/{v.name}": v for v in layer.weights}
+  found = {}
+  for part in parts:
+    if part is not None:
+      found |= _weights(part, f"{prefix}/{part.name}".removeprefix("/"))
+  return found

@@ -12,7 +12,8 @@ import tensorflow as tf
 from trainers import artifacts
 
 _NAME = re.compile(r"step-(\d{9})")
-_ERRORS = (tf.errors.OpError, OSError, ValueError, AssertionError, KeyError)
+# TensorFlow's reader raises an IndexError where the data are cut.
+_ERRORS = (tf.errors.OpError, OSError, ValueError, AssertionError, LookupError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +59,8 @@ class RunCheckpoints:
       artifacts.write_json(
           whole / "position.json", dataclasses.asdict(position)
       )
-      if target.exists():  # A damaged one that restoring has passed over.
-        shutil.rmtree(target)
+      if target.exists():  # One at the end of an epoch, or a damaged one.
+        target.rename(whole.with_name("replaced"))
       whole.rename(target)
     for old in self._existing()[: -self._keep]:
       shutil.rmtree(old)

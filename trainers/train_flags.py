@@ -150,7 +150,8 @@ def config_from_flags():
   data_dir = shared_flags.DATA_DIR.value
   settings["data_dir"] = os.path.abspath(os.path.expanduser(data_dir))
   if settings["init_from"]:
-    settings["init_from"] = os.path.abspath(settings["init_from"])
+    path = os.path.expanduser(settings["init_from"])
+    settings["init_from"] = os.path.abspath(path)
   return config_lib.Config(**settings)
 
 

@@ -44,7 +44,6 @@ def run(config, workdir):
   """
   workdir = pathlib.Path(workdir).expanduser()
   check_same_run(config, workdir)
-  keras.utils.set_random_seed(config.seed)
   keras.config.set_dtype_policy(config.precision)
   strategy = distribution.make_strategy(
       config.distribution, num_virtual_devices=config.num_virtual_devices
@@ -53,6 +52,8 @@ def run(config, workdir):
   steps_per_epoch = image_data.steps_per_epoch(
       dataset, batch_size=config.batch_size
   )
+  # Not earlier: TFDS draws from the same generators when it prepares data.
+  keras.utils.set_random_seed(config.seed)
   with strategy.scope():
     model = make_model(config, dataset, steps_per_epoch=steps_per_epoch)
   _write_config(config, workdir)

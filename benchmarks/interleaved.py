@@ -1,0 +1,88 @@
+"""Times of candidates that take turns, so that noise falls on all alike."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+
+def measure(candidates, *, repeats, warmup=2, clock=time.perf_counter):
+  """Runs each candidate in turn, `repeats` times.
+
+  Args:
+    candidates: name -> function without arguments.
+    repeats: rounds that count.
+    warmup: rounds that do not.
+    clock: returns seconds.
+
+  Returns:
+    name -> list of seconds, one a round.
+  """
+  times = {name: [] for name in candidates}
+  for turn in range(warmup + repeats):
+    for name, function in candidates.items():
+      start = clock()
+      function()
+      if turn >= warmup:
+        times[name].append(clock() - start)
+  return times
+
+
+def summary(times, reference):
+  """Medians, quartiles, and ratios to a reference.
+
+  Args:
+    times: name -> seconds.
+    reference: a name.
+
+  Returns:
+    name -> `{"median_ms", "quartiles_ms", "minimum_ms", "ratio"}`; the ratio
+    is the median over rounds of the ratios within a round.
+  """
+  result = {}
+  for name, seconds in times.items():
+    low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
+    ratios = np.asarray(seconds) / np.asarray(times[reference])
+    result[name] = {
+        "median_ms": 1000 * float(median),
+        "quartiles_ms": [1000 * float(low), 1000 * float(high)],
+        "minimum_ms": 1000 * float(min(seconds)),
+        "ratio": float(np.median(ratios)),
+    }
+  return result
+
+
+def environment(num_threads):
+  """What a result's file says of where it was measured."""
+  root = pathlib.Path(__file__).parent.parent
+  commit = subprocess.run(
+      ["git", "rev-parse", "HEAD"],
+      cwd=root,
+      capture_output=True,
+      text=True,
+      check=False,
+  )
+  return {
+      "command": " ".join(["python", "-m", *sys.argv]),
+      "commit": commit.stdout.strip(),
+      "cpu": _cpu(),
+      "cores": os.cpu_count(),
+      "threads": num_threads,
+      "python": platform.python_version(),
+      **{
+          name: importlib.metadata.version(name)
+          for name in ("tensorflow", "keras", "ai-edge-litert")
+      },
+  }
+
+
+def _cpu():
+  path = pathlib.Path("/proc/cpuinfo")
+  lines = path.read_text().splitlines() if path.exists() else []
+  names = [line for line in lines if line.startswith("model name")]
+  return names[0].partition(":")[2].strip() if names else platform.processor()

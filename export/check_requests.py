@@ -1,0 +1,99 @@
+"""The requests that an exported model is checked with, and Keras's answers."""
+
+import numpy as np
+import tensorflow as tf
+
+import pgates
+
+_CHUNK = 33  # Odd, as no server's batch size is.
+_SEED = 0
+
+
+def make(variant, decided, images):
+  """Makes requests and the answers that Keras gives.
+
+  Args:
+    variant: a `variants.Variant`.
+    decided: the `variants.Decided` that was exported.
+    images: float32 [n, height, width, channels], of the evaluation split.
+
+  Returns:
+    name -> (signature, arrays by input, Keras's outputs as arrays).
+  """
+  few, made = images[:3], _made(images.shape[1:])
+  batches = {
+      f"test{i}": images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK)
+  }
+  batches |= {"one": images[:1], "made": made}
+  if variant.format == "tflite":
+    requests = _tflite(decided, batches)
+  else:
+    requests = {
+        name: ("serving_default", {"images": batch})
+        for name, batch in batches.items()
+    }
+    requests["uint8"] = ("serving_uint8", {"images": few.astype(np.uint8)})
+    requests["bytes"] = ("serving_bytes", {"image_bytes": _encoded(few)})
+    batches |= {"uint8": few, "bytes": few}
+  if decided.threshold is not None:
+    signature = "serving_threshold"
+    if variant.format == "tflite":
+      signature = "serving_default"
+    batch = np.concatenate([images[:9], made])
+    for name, thresholds in _thresholds(len(batch)).items():
+      inputs = {"images": batch, "threshold": thresholds}
+      requests[name] = (signature, inputs)
+      batches[name] = batch
+  return {
+      name: (signature, inputs, _expected(decided, batches[name], inputs))
+      for name, (signature, inputs) in requests.items()
+  }
+
+
+def _made(shape):
+  noise = np.random.default_rng(_SEED).uniform(0, 255, (3, *shape))
+  flat = [np.zeros((1, *shape)), np.full((1, *shape), 255)]
+  return np.concatenate([noise, *flat]).astype(np.float32)
+
+
+def _thresholds(size):
+  """Thresholds that open all gates, none, and a mixture."""
+  mixed = np.random.default_rng(_SEED).uniform(0.2, 0.8, size)
+  mixed[::4], mixed[1::4] = 0, 1
+  return {
+      "open": np.zeros(size, np.float32),
+      "closed": np.ones(size, np.float32),
+      "mixed": mixed.astype(np.float32),
+  }
+
+
+def _tflite(decided, batches):
+  requests = {}
+  for name, batch in batches.items():
+    inputs = {"images": batch}
+    if decided.threshold is not None:
+      inputs["threshold"] = np.full(len(batch), decided.threshold, np.float32)
+    requests[name] = ("serving_default", inputs)
+  return requests
+
+
+def _encoded(images):
+  encoded = [
+      tf.io.encode_png(image.astype(np.uint8)).numpy() for image in images
+  ]
+  # As fixed-length strings, which NumPy's files can hold; PNG has no zeros at
+  # its end to lose.
+  return np.array(encoded)
+
+
+def _expected(decided, images, inputs):
+  """Keras's outputs, computed in the same batches."""
+  if "threshold" not in inputs:
+    return _numpy(decided.reference.predict_on_batch(images))
+  model = pgates.with_threshold_input(decided.model)
+  batch = {"images": images, "threshold": inputs["threshold"]}
+  return _numpy(model.predict_on_batch(batch))
+
+
+def _numpy(outputs):
+  return {name: np.asarray(value) for name, value in outputs.items()}

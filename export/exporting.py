@@ -1,0 +1,149 @@
+"""From a trained network to the files that are served, checked on the way."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+
+from export import saved_models
+from export import self_check
+from export import serving
+from export import tflite
+from export import tflite_graph
+import pgates
+
+_CURVE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+def write_json(path, value):
+  """Writes a JSON file whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f".{path.name}.new")
+  temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+  os.replace(temporary, path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+  """What an export measures on.
+
+  Args:
+    examples: `self_check.Examples` of the evaluation split.
+    validation: batched data set of (images, labels).
+    calibration: float32 [n, height, width, channels], training images.
+    class_names: list.
+  """
+
+  examples: self_check.Examples
+  validation: object
+  calibration: np.ndarray
+  class_names: list
+
+
+def threshold_curve(model, validation):
+  """Accuracy and executed multiply-adds by threshold, on validation data.
+
+  Args:
+    model: a `pgates.GatedModel`.
+    validation: batched data set of (images, labels).
+
+  Returns:
+    A list of `{"threshold", "accuracy", "macs"}`.
+  """
+  by_threshold = pgates.with_threshold_input(model)
+  curve = []
+  for threshold in _CURVE:
+    hits, macs, count = 0, 0, 0
+    for images, labels in validation:
+      thresholds = np.full(len(images), threshold, np.float32)
+      outputs = by_threshold.predict_on_batch(
+          {"images": images, "threshold": thresholds}
+      )
+      hits += np.sum(outputs["logits"].argmax(axis=-1) == labels.numpy())
+      macs += np.sum(model.macs.executed(outputs["gates"]).numpy())
+      count += len(thresholds)
+    curve.append(
+        {
+            "threshold": threshold,
+            "accuracy": float(hits / count),
+            "macs": float(macs / count),
+        }
+    )
+  return curve
+
+
+def export_variant(variant, decided, data, *, output_dir, name, metadata):
+  """Writes, checks and then publishes one variant.
+
+  Args:
+    variant: a `variants.Variant`.
+    decided: the `variants.Decided` to export.
+    data: `Data`.
+    output_dir: folder of all exports.
+    name: of the served model, or of the TF-Lite file.
+    metadata: for JSON, to be stored with the model.
+
+  Returns:
+    `(path, size in bytes, self_check.Report)`.
+
+  Raises:
+    CheckFailed: if the check failed; nothing was published then.
+  """
+  if variant.format == "tflite":
+    return _export_tflite(variant, decided, data, output_dir, name)
+  with saved_models.new_version(pathlib.Path(output_dir) / name) as version:
+    with tempfile.TemporaryDirectory() as assets:
+      server = _server(decided, data, pathlib.Path(assets), metadata)
+      saved_models.write(
+          server,
+          version.path,
+          name=name,
+          examples=data.examples.images[:8].astype(np.uint8),
+      )
+    saved_models.check_operations(version.path, decided.strategy)
+    report = self_check.check(version.path, variant, decided, data.examples)
+  return version.path, _size(version.path), report
+
+
+def _server(decided, data, assets, metadata):
+  labels, gates = assets / "labels.txt", assets / "gates.json"
+  labels.write_text("".join(f"{label}\n" for label in data.class_names))
+  gates.write_text(json.dumps(metadata, indent=2) + "\n")
+  return serving.Server(
+      decided.model, decided.strategy, labels=labels, gates=gates
+  )
+
+
+def _export_tflite(variant, decided, data, output_dir, name):
+  content = tflite.convert(
+      decided.model,
+      dynamic=decided.threshold is not None,
+      quantization=variant.quantization,
+      images=data.calibration,
+  )
+  path = pathlib.Path(output_dir) / name
+  with tempfile.TemporaryDirectory(dir=output_dir, prefix=".tflite-") as folder:
+    temporary = pathlib.Path(folder) / path.name
+    temporary.write_bytes(content)
+    tflite_graph.check(content, quantization=variant.quantization)
+    report = self_check.check(temporary, variant, decided, data.examples)
+    os.replace(temporary, path)
+  return path, len(content), report
+
+
+def _size(folder):
+  return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def keras_results(decided, examples):
+  """Keras's accuracy and executed multiply-adds on the checked examples."""
+  outputs = decided.reference.predict(examples.images, verbose=0)
+  hits = outputs["logits"].argmax(axis=-1) == examples.labels
+  macs = decided.reference.macs.executed(outputs["gates"])
+  return {
+      "keras_accuracy": float(np.mean(hits)),
+      "macs": float(np.mean(macs.numpy())),
+  }

@@ -1,0 +1,125 @@
+"""Layers whose weights are constants of the graph that calls them.
+
+A weight read inside of a branch of `tf.cond` but made outside becomes an input
+of the `If`; XNNPACK then leaves the branch to slow kernels, and TensorFlow
+does not know that the filter of a convolution is constant. Here each call
+makes its constants where it stands, inside of the branch.
+"""
+
+import inspect
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import pgates
+from pgates import graphs
+
+
+def freeze(model):
+  """A copy of a functional model whose layers are frozen.
+
+  Args:
+    model: a functional Keras model, maybe of `GatedResidual` blocks.
+
+  Returns:
+    A `keras.Model` for tracing at inference.
+  """
+  frozen = {}
+
+  def replace(layer):
+    if id(layer) not in frozen:
+      frozen[id(layer)] = _freeze_layer(layer)
+    return frozen[id(layer)]
+
+  return graphs.rebuild(model, replace=replace)
+
+
+def _freeze_layer(layer):
+  if isinstance(layer, pgates.GatedResidual):
+    return pgates.GatedResidual(
+        None if layer.branch is None else Frozen(layer.branch),
+        gate=None if layer.gate is None else FrozenGate(layer.gate),
+        shortcut=None if layer.shortcut is None else Frozen(layer.shortcut),
+        activation=layer.activation,
+        macs=layer.macs,
+        name=layer.name,
+        dtype=layer.dtype_policy,
+    )
+  if isinstance(layer, keras.layers.Layer) and layer.weights:
+    return Frozen(layer)
+  return layer
+
+
+class _Constants:
+  """The values of a layer's weights, and the call of the layer with them."""
+
+  def __init__(self, layer):
+    self._layer = layer
+    self._trainable = _values(layer.trainable_variables)
+    self._others = _values(layer.non_trainable_variables)
+    parameters = inspect.signature(layer.call).parameters
+    inference = {"training": False} if "training" in parameters else {}
+    self._arguments = inference
+
+  def call(self, inputs):
+    outputs, _ = self._layer.stateless_call(
+        [tf.constant(value) for value in self._trainable],
+        [tf.constant(value) for value in self._others],
+        inputs,
+        **self._arguments,
+    )
+    return outputs
+
+
+def _values(variables):
+  return [np.asarray(variable) for variable in variables]
+
+
+class Frozen(keras.layers.Layer):
+  """A layer of constants.
+
+  Args:
+    inner: a built Keras layer.
+  """
+
+  def __init__(self, inner):
+    super().__init__(name=inner.name, dtype=inner.dtype_policy)
+    self.inner = inner
+    self.constants = _Constants(inner)
+
+  def build(self, *_):
+    pass
+
+  def call(self, inputs, **unused):  # Keras repeats masks of the old call.
+    return self.constants.call(inputs)
+
+  def compute_output_shape(self, input_shape):
+    return self.inner.compute_output_shape(input_shape)
+
+
+class FrozenGate(pgates.Gate):
+  """A gate of constants.
+
+  Args:
+    inner: a built gate.
+  """
+
+  def __init__(self, inner):
+    super().__init__(name=inner.name, temperature=inner.temperature)
+    self.default_rule = inner.default_rule
+    self.constants = _Constants(inner)
+
+  def build(self, *_):
+    pass
+
+  def call(self, inputs):
+    return self.constants.call(inputs)
+
+  def sample(self, logits):
+    # A stateful op: a server has no variable to keep a seed's state in.
+    uniform = tf.random.uniform(
+        tf.shape(logits), minval=np.finfo(np.float32).tiny
+    )
+    noise = tf.math.log(uniform) - tf.math.log1p(-uniform)
+    return tf.cast(logits + noise > 0, tf.float32)

@@ -1,0 +1,146 @@
+"""The functions that a SavedModel serves, all around one frozen core."""
+
+import tensorflow as tf
+
+from export import folding
+from export import frozen
+import pgates
+
+INVALID_CLASS = -1
+
+
+def make_core(model, strategy, *, execution):
+  """Freezes a network and its rule into a function.
+
+  Args:
+    model: a `pgates.GatedModel`.
+    strategy: a strategy that needs no data; `threshold` for one that each
+      example brings.
+    execution: `masked`, `routed` or `conditional`.
+
+  Returns:
+    A function of float32 [batch, height, width, channels] and, for
+    `threshold`, float32 [batch]: to the outputs of `model`.
+  """
+  folded = folding.fold_batch_norms(model)
+  if strategy != "threshold":
+    decided = pgates.with_strategy(folded, strategy, execution=execution)
+    core = frozen.freeze(decided)
+    return lambda images, threshold=None: core(images, training=False)
+  core = frozen.freeze(pgates.with_threshold_input(folded, execution=execution))
+  return lambda images, threshold: core(
+      {"images": images, "threshold": threshold}, training=False
+  )
+
+
+class Server(tf.Module):
+  """What a SavedModel holds.
+
+  Args:
+    model: a `pgates.GatedModel`; with fixed gating, the pruned one.
+    strategy: `map`, `threshold:T` and so on.
+    labels: path of a file of class names, one a line.
+    gates: path of a JSON file on the gates.
+  """
+
+  def __init__(self, model, strategy, *, labels, gates):
+    super().__init__()
+    self.labels = tf.saved_model.Asset(str(labels))
+    self.gates = tf.saved_model.Asset(str(gates))
+    self._macs = model.macs
+    self._image_shape = tuple(model.inputs[0].shape[1:])
+    name, argument = pgates.parse_strategy(strategy)
+    self._threshold = {"map": 0.5, "threshold": argument}.get(name)
+    rule = strategy if self._threshold is None else "threshold"
+    core = make_core(model, rule, execution="routed")
+    images = tf.TensorSpec([None, *self._image_shape], tf.float32)
+    thresholds = tf.TensorSpec([None], tf.float32)
+    # Traced once; each signature calls the same function, and so the file
+    # holds the weights once.
+    self._core = tf.function(
+        core, input_signature=[images, thresholds], autograph=False
+    ).get_concrete_function()
+
+  @property
+  def takes_threshold(self):
+    """Whether requests may choose the threshold of the gates."""
+    return self._threshold is not None
+
+  def signatures(self):
+    """Concrete functions by the name they are served under."""
+    shape = [None, *self._image_shape]
+    specs = {
+        "serving_default": (
+            self._serve,
+            {"images": tf.TensorSpec(shape, tf.float32, name="images")},
+        ),
+        "serving_uint8": (
+            self._serve,
+            {"images": tf.TensorSpec(shape, tf.uint8, name="images")},
+        ),
+        "serving_bytes": (
+            self._serve_bytes,
+            {"image_bytes": tf.TensorSpec([None], tf.string, "image_bytes")},
+        ),
+    }
+    if self.takes_threshold:
+      specs["serving_threshold"] = (
+          self._serve,
+          {
+              "images": tf.TensorSpec(shape, tf.float32, name="images"),
+              "threshold": tf.TensorSpec([None], tf.float32, "threshold"),
+          },
+      )
+    return {
+        name: tf.function(function, autograph=False).get_concrete_function(
+            **arguments
+        )
+        for name, (function, arguments) in specs.items()
+    }
+
+  def _serve(self, images, threshold=None):
+    images = tf.cast(images, tf.float32)
+    size = tf.shape(images)[0]
+    if threshold is None:
+      default = 0.5 if self._threshold is None else self._threshold
+      threshold = tf.fill([size], tf.constant(default, tf.float32))
+    # Convolutions fail on an empty batch.
+    some = tf.cond(
+        size > 0,
+        lambda: (images, threshold),
+        lambda: (tf.zeros([1, *self._image_shape]), tf.zeros([1])),
+    )
+    outputs = self._core(*some)
+    return self._answer(*some, outputs, size)
+
+  def _answer(self, images, threshold, outputs, size):
+    """Answers for the valid examples, -1 and NaN for the others."""
+    finite = tf.reduce_all(tf.math.is_finite(images), axis=[1, 2, 3])
+    # False for NaN, too.
+    valid = finite & (threshold >= 0) & (threshold <= 1)
+    probabilities = tf.nn.softmax(outputs["logits"])
+    classes = tf.argmax(outputs["logits"], axis=-1)
+    answer = {
+        "probabilities": tf.where(valid[:, None], probabilities, float("nan")),
+        "classes": tf.where(valid, classes, INVALID_CLASS),
+        "gates": outputs["gates"],
+        "executed_macs": self._macs.executed(outputs["gates"]),
+    }
+    return {
+        name: tf.identity(value[:size], name=name)
+        for name, value in answer.items()
+    }
+
+  def _serve_bytes(self, image_bytes):
+    height, width, channels = self._image_shape
+
+    def decode(encoded):
+      image = tf.io.decode_image(
+          encoded, channels=channels, expand_animations=False
+      )
+      image.set_shape([None, None, channels])
+      # As in evaluation: nothing changes where the size is right.
+      return tf.image.resize(image, [height, width], antialias=True)
+
+    spec = tf.TensorSpec([height, width, channels], tf.float32)
+    return self._serve(tf.map_fn(decode, image_bytes, fn_output_signature=spec))

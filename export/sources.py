@@ -1,0 +1,145 @@
+"""What is exported: a trained network, and the data to measure it on."""
+
+import dataclasses
+import importlib
+import json
+import pathlib
+
+import keras
+import numpy as np
+
+from export import exporting
+from export import self_check
+import image_data
+import pgates
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """A network and where its data are.
+
+  Args:
+    model: a `pgates.GatedModel`.
+    dataset: an `image_data.ImageDataset`.
+    image_size: that images are resized to, or None.
+  """
+
+  model: pgates.GatedModel
+  dataset: image_data.ImageDataset
+  image_size: int | None
+
+
+def open_source(
+    *, workdir=None, model=None, import_modules=(), dataset=None, data_dir=None
+):
+  """Loads the network of a run, or of a file.
+
+  Args:
+    workdir: folder of a finished run, or None.
+    model: a `.keras` file, or None.
+    import_modules: modules that register its custom layers.
+    dataset: name of the data set; None for the run's.
+    data_dir: of the data sets; None for the run's.
+
+  Returns:
+    A `Source`.
+
+  Raises:
+    FileNotFoundError: if there is no model.
+    ValueError: if both or none of workdir and model are given, or a file comes
+      without a data set.
+  """
+  if (workdir is None) == (model is None):
+    raise ValueError(
+        "Give --workdir or --model, one of them. Received: "
+        f"workdir={workdir}, model={model}"
+    )
+  settings = {"dataset": dataset, "data_dir": data_dir, "image_size": None}
+  path = pathlib.Path(model or pathlib.Path(workdir) / "model.keras")
+  if not path.expanduser().is_file():
+    raise FileNotFoundError(
+        f"There is no {path}. Train to the end with `python -m trainers.train "
+        "--workdir=...`, or name a .keras file with --model."
+    )
+  if workdir is not None:
+    config = pathlib.Path(workdir) / "config.json"
+    run = json.loads(config.expanduser().read_text())["settings"]
+    settings = {name: settings[name] or run[name] for name in settings}
+  if settings["dataset"] is None or settings["data_dir"] is None:
+    raise ValueError("--model needs --dataset and --data_dir.")
+  for name in import_modules:
+    importlib.import_module(name)
+  loaded = keras.models.load_model(path.expanduser(), compile=False)
+  _check(loaded)
+  opened = image_data.open_dataset(
+      settings["dataset"], data_dir=settings["data_dir"]
+  )
+  return Source(loaded, opened, settings["image_size"])
+
+
+def _check(model):
+  if not isinstance(model, pgates.GatedModel):
+    raise ValueError(
+        "Only a pgates.GatedModel can be exported. Received: "
+        f"{type(model).__name__}. Wrap yours: pgates.GatedModel(inputs, "
+        "pgates.gated_outputs(logits, gates, gate_logits))."
+    )
+  shape = tuple(model.inputs[0].shape[1:])
+  if len(model.inputs) != 1 or len(shape) != 3 or None in shape:
+    raise ValueError(
+        "An exported network has one input [batch, height, width, channels] "
+        f"of fixed size. Received: {[tuple(i.shape) for i in model.inputs]}"
+    )
+
+
+def read_data(source, *, split, labels, num_examples, num_calibration):
+  """Reads what an export measures on.
+
+  Args:
+    source: a `Source`.
+    split: that accuracies are reported on.
+    labels: file of class names, one a line; None for the data set's.
+    num_examples: of that split, at most.
+    num_calibration: training images for int8.
+
+  Returns:
+    `exporting.Data`.
+  """
+  shape = tuple(source.model.inputs[0].shape[1:])
+
+  def batches(name):
+    return image_data.eval_batches(
+        source.dataset, name, batch_size=32, image_size=source.image_size
+    )
+
+  images, classes = _arrays(batches(split), num_examples)
+  if images.shape[1:] != shape:
+    raise ValueError(
+        f"The network takes images of shape {shape}; those of "
+        f"{source.dataset.name} have {images.shape[1:]}."
+    )
+  calibration, _ = _arrays(batches("train"), num_calibration)
+  return exporting.Data(
+      examples=self_check.Examples(images, classes),
+      validation=batches("validation"),
+      calibration=calibration,
+      class_names=_class_names(labels, source.dataset),
+  )
+
+
+def _arrays(batches, most):
+  batches = batches.unbatch().take(most).batch(most)
+  images, labels = next(iter(batches))
+  return np.asarray(images), np.asarray(labels)
+
+
+def _class_names(path, dataset):
+  if path is None:
+    return dataset.class_names
+  names = pathlib.Path(path).expanduser().read_text().splitlines()
+  if len(names) != dataset.num_classes:
+    raise ValueError(
+        f"--labels: {path} has {len(names)} lines; {dataset.name} has "
+        f"{dataset.num_classes} classes."
+    )
+  return names

@@ -1,0 +1,74 @@
+"""Tests of `trainers.artifacts`."""
+
+import json
+
+import pytest
+
+from trainers import artifacts
+
+
+def test_replacing_writes_the_file_with_its_folder(tmp_path):
+  path = tmp_path / "new" / "model.keras"
+  with artifacts.replacing(path) as temporary:
+    # Keras tells its formats by the suffix; a rename needs one file system.
+    assert temporary.suffix == ".keras"
+    assert temporary.parent == path.parent
+    temporary.write_text("weights")
+    assert not path.exists()
+  assert path.read_text() == "weights"
+  assert list(path.parent.iterdir()) == [path]
+
+
+def test_replaced_file_can_be_read_by_others(tmp_path):
+  artifacts.write_json(tmp_path / "value.json", 1)
+  assert (tmp_path / "value.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_failed_replacing_leaves_the_old_file_and_nothing_else(tmp_path):
+  path = tmp_path / "value.txt"
+  path.write_text("old")
+  with pytest.raises(OSError, match="disk"):
+    with artifacts.replacing(path) as temporary:
+      temporary.write_text("half of the n")
+      raise OSError("disk full")
+  assert path.read_text() == "old"
+  assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_number_that_is_not_json_is_refused_and_the_file_stays(
+    tmp_path, number
+):
+  path = tmp_path / "value.json"
+  artifacts.write_json(path, {"a": 1})
+  with pytest.raises(ValueError, match="JSON"):
+    artifacts.write_json(path, {"a": number})
+  with pytest.raises(ValueError, match="JSON"):
+    artifacts.write_json_lines(path, [{"a": 2}, {"a": number}])
+  assert artifacts.read_json(path) == {"a": 1}
+
+
+def test_json_comes_back_as_written(tmp_path):
+  value = {"rates": [0.1, 1 / 3], "name": "a", "none": None}
+  artifacts.write_json(tmp_path / "value.json", value)
+  assert artifacts.read_json(tmp_path / "value.json") == value
+
+
+@pytest.mark.parametrize("text", ["", '{"a": 1', "\0\0\0"])
+def test_damaged_json_is_an_error_that_names_the_file(tmp_path, text):
+  path = tmp_path / "value.json"
+  path.write_text(text)
+  with pytest.raises(ValueError, match=f"{path} is not a whole JSON file"):
+    artifacts.read_json(path)
+
+
+def test_lines_are_json_each(tmp_path):
+  path = tmp_path / "history.jsonl"
+  values = [{"epoch": 1, "loss": 0.25}, {"epoch": 2, "loss": None}]
+  artifacts.write_json_lines(path, values)
+  assert [json.loads(line) for line in path.open()] == values
+  assert artifacts.read_json_lines(path) == values
+
+
+def test_absent_lines_are_none(tmp_path):
+  assert artifacts.read_json_lines(tmp_path / "history.jsonl") == []

@@ -1,0 +1,202 @@
+"""Tests of `export.run`, and with it of sources and exporting."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import run
+from export import self_check
+from export import serving
+import image_data
+import pgates
+from tests import gated_networks
+
+
+def _export(**options):
+  run.run(run.Options(**{n: _plain(value) for n, value in options.items()}))
+
+
+def _plain(value):
+  return str(value) if isinstance(value, pathlib.Path) else value
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, tiny_run):
+  folder = tmp_path_factory.mktemp("exported")
+  _export(
+      workdir=tiny_run,
+      output_dir=folder,
+      name="digits",
+      gating=("fixed", "dynamic"),
+      format=("saved_model", "tflite"),
+      num_examples=70,
+  )
+  return folder
+
+
+def test_every_variant_is_written_and_described(exported, tiny_run):
+  described = json.loads((exported / "export.json").read_text())
+  paths = [row["path"] for row in described["variants"]]
+  assert paths == [
+      "digits_fixed/1",
+      "digits_fixed.tflite",
+      "digits_dynamic/1",
+      "digits_dynamic.tflite",
+  ]
+  model = keras.models.load_model(tiny_run / "model.keras", compile=False)
+  dynamic = described["variants"][2]
+  assert dynamic["dense_macs"] == model.macs.dense
+  assert dynamic["threshold"] == 0.5
+  for row in described["variants"]:
+    assert row["accuracy"] == row["keras_accuracy"]
+    assert row["gate_agreement"] == 1
+    assert row["largest_difference"] < 1e-4
+
+
+def test_the_curve_falls_from_dense_to_the_least(exported, tiny_run):
+  model = keras.models.load_model(tiny_run / "model.keras", compile=False)
+  curve = json.loads((exported / "export.json").read_text())["threshold_curve"]
+  macs = [point["macs"] for point in curve]
+  assert macs[0] == model.macs.dense and macs[-1] == model.macs.always
+  assert sorted(macs, reverse=True) == macs
+  asset = exported / "digits_dynamic" / "1" / "assets" / "gates.json"
+  assert json.loads(asset.read_text())["threshold_curve"] == curve
+
+
+def test_accuracy_is_that_of_the_file_on_the_test_split(
+    exported, tiny_run, data_dir
+):
+  loaded = tf.saved_model.load(str(exported / "digits_dynamic" / "1"))
+  dataset = image_data.open_dataset("digits", data_dir=data_dir)
+  batches = image_data.eval_batches(dataset, "test", batch_size=70)
+  images, labels = next(iter(batches))
+  classes = loaded.signatures["serving_default"](images=images)["classes"]
+  described = json.loads((exported / "export.json").read_text())
+  expected = float(np.mean(classes.numpy() == labels.numpy()))
+  assert described["variants"][2]["accuracy"] == pytest.approx(expected)
+
+
+def test_labels_warm_up_and_configuration_lie_beside(exported):
+  version = exported / "digits_dynamic" / "1"
+  labels = (version / "assets" / "labels.txt").read_text().split()
+  assert labels == [str(i) for i in range(10)]
+  assert (
+      "max_batch_size { value: 32 }"
+      in (version / "batching_params.pbtxt").read_text()
+  )
+  assert 'name: "digits_dynamic"' in (exported / "models.config").read_text()
+  extra = version / "assets.extra" / "tf_serving_warmup_requests"
+  assert len(list(tf.data.TFRecordDataset(str(extra)))) == 15
+
+
+def test_keras_loads_the_saved_model_as_a_layer(exported):
+  layer = keras.layers.TFSMLayer(
+      str(exported / "digits_dynamic" / "1"), call_endpoint="serving_default"
+  )
+  answer = layer(np.zeros((2, 8, 8, 1), np.float32))
+  assert answer["probabilities"].shape == (2, 10)
+
+
+def test_verify_only_passes_and_finds_a_damaged_export(exported, tiny_run):
+  options = {
+      "workdir": tiny_run,
+      "output_dir": exported,
+      "num_examples": 20,
+      "verify_only": True,
+  }
+  _export(**options)
+  path = exported / "digits_fixed.tflite"
+  whole = path.read_bytes()
+  path.write_bytes(whole[: len(whole) // 2])
+  with pytest.raises(self_check.CheckFailed, match="does not run"):
+    _export(**options)
+  path.write_bytes(whole)
+
+
+def test_a_failed_check_publishes_nothing(tmp_path, tiny_run, monkeypatch):
+  def wrong(self, images, threshold, outputs, size):
+    answer = answer_of(self, images, threshold, outputs, size)
+    return {**answer, "gates": 1 - answer["gates"]}
+
+  answer_of = serving.Server._answer
+  monkeypatch.setattr(serving.Server, "_answer", wrong)
+  with pytest.raises(self_check.CheckFailed, match="Gate 0 of example 0"):
+    _export(workdir=tiny_run, output_dir=tmp_path)
+  assert not list(tmp_path.rglob("saved_model.pb"))
+
+
+def test_a_users_network_is_exported_from_its_file(tmp_path, data_dir):
+  images = keras.Input((8, 8, 1), name="images")
+  x = keras.layers.Conv2D(4, 3, padding="same")(images)
+  branch = keras.Sequential([keras.layers.Conv2D(4, 3, padding="same")])
+  block = pgates.GatedResidual(branch, gate=pgates.DataDependentGate())
+  x, gate, logit = block(x)
+  x = keras.layers.GlobalAveragePooling2D()(x)
+  outputs = pgates.gated_outputs(keras.layers.Dense(10)(x), [gate], [logit])
+  model = gated_networks.randomize(pgates.GatedModel(images, outputs))
+  model.save(tmp_path / "own.keras")
+  _export(
+      model=tmp_path / "own.keras",
+      dataset="digits",
+      data_dir=data_dir,
+      output_dir=tmp_path / "out",
+      num_examples=40,
+  )
+  described = json.loads((tmp_path / "out" / "export.json").read_text())
+  assert described["variants"][0]["path"] == "model/1"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workdir": "/no/where"}, "There is no"),
+        ({}, "Give --workdir or --model"),
+        ({"workdir": "x", "strategy": "prune:0.5"}, "does not go with"),
+        ({"workdir": "x", "gating": ("both",)}, "takes names out of"),
+        ({"workdir": "x", "strategy": "mapp"}, "Expected a strategy"),
+    ],
+)
+def test_bad_options_are_refused_before_any_work(tmp_path, options, message):
+  with pytest.raises((ValueError, OSError), match=message):
+    _export(output_dir=tmp_path / "out", **options)
+  assert not (tmp_path / "out").exists()
+
+
+def test_labels_must_be_as_many_as_classes(tmp_path, tiny_run):
+  path = tmp_path / "labels.txt"
+  path.write_text("zero\none\n")
+  with pytest.raises(ValueError, match="has 2 lines; digits has 10 classes"):
+    _export(workdir=tiny_run, output_dir=tmp_path / "out", labels=path)
+
+
+def test_the_program_has_a_flag_for_every_option():
+  program = pathlib.Path(run.__file__).with_name("export_model.py").read_text()
+  fields = [field.name for field in dataclasses.fields(run.Options)]
+  assert all(f'    "{name}": flags.DEFINE_' in program for name in fields)
+
+
+@pytest.mark.slow
+def test_the_program_exports_a_run(tmp_path, tiny_run):
+  command = [sys.executable, "-m", "export.export_model"]
+  arguments = [f"--workdir={tiny_run}", f"--output_dir={tmp_path / 'out'}"]
+  done = subprocess.run(
+      [*command, *arguments, "--num_examples=5"],
+      capture_output=True,
+      text=True,
+      check=True,
+  )
+  assert "saved_model dynamic" in done.stdout
+  refused = subprocess.run(
+      [*command, *arguments, "--gatting=fixed"],
+      capture_output=True,
+      text=True,
+      check=False,
+  )
+  assert refused.returncode and "Did you mean: gating" in refused.stderr

@@ -1,0 +1,86 @@
+"""Tests of `export.tflite`."""
+
+from ai_edge_litert import interpreter
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import tflite
+from export import tflite_graph
+import pgates
+from tests import gated_networks
+
+
+@pytest.fixture(scope="module")
+def model():
+  return gated_networks.resnet()
+
+
+def _run(content, images, threshold=None):
+  runner = interpreter.Interpreter(model_content=content).get_signature_runner()
+  more = {} if threshold is None else {"threshold": np.float32(threshold)}
+  answers = [runner(images=image[None], **more) for image in images]
+  return {
+      name: np.concatenate([answer[name] for answer in answers])
+      for name in answers[0]
+  }
+
+
+def test_dynamic_file_skips_as_keras_does_at_any_threshold(model):
+  content = tflite.convert(model, dynamic=True)
+  images = gated_networks.images()
+  for threshold in (0.0, 0.3, 0.5, 1.0):
+    decided = pgates.with_strategy(model, f"threshold:{threshold}")
+    expected = decided.predict(images, verbose=0)
+    answer = _run(content, images, threshold)
+    np.testing.assert_array_equal(answer["gates"], expected["gates"])
+    np.testing.assert_allclose(
+        answer["probabilities"],
+        tf.nn.softmax(expected["logits"]),
+        rtol=1e-3,
+        atol=1e-5,
+    )
+
+
+def test_each_branch_is_a_graph_of_its_own_with_its_weights(model):
+  rows = tflite_graph.operators(tflite.convert(model, dynamic=True))
+  assert sum(row["operation"] == "IF" for row in rows) == 3
+  inside = [r for r in rows if r["subgraph"] and r["operation"] == "CONV_2D"]
+  assert len(inside) == 6
+  assert len({row["subgraph"] for row in inside}) == 3
+
+
+def test_fixed_file_is_smaller_by_the_removed_branch(model):
+  whole = pgates.prune(model, [], opened=[0, 1, 2])
+  pruned = pgates.prune(model, [2], opened=[0, 1])
+  sizes = [len(tflite.convert(m, dynamic=False)) for m in (whole, pruned)]
+  branch = 4 * 9 * (32 * 64 + 64 * 64)  # Bytes of its kernels.
+  assert branch <= sizes[0] - sizes[1] <= 1.1 * branch
+  images = gated_networks.images()
+  np.testing.assert_allclose(
+      _run(tflite.convert(pruned, dynamic=False), images)["probabilities"],
+      tf.nn.softmax(pruned.predict(images, verbose=0)["logits"]),
+      rtol=1e-3,
+      atol=1e-5,
+  )
+
+
+@pytest.mark.parametrize("quantization", ["float16", "dynamic_range"])
+def test_quantized_files_are_smaller_and_near(model, quantization):
+  images = gated_networks.images()
+  plain = tflite.convert(model, dynamic=True)
+  content = tflite.convert(model, dynamic=True, quantization=quantization)
+  factor = {"float16": 0.6, "dynamic_range": 0.4}[quantization]
+  assert len(content) < factor * len(plain)
+  difference = np.abs(
+      _run(content, images, 0.0)["probabilities"]
+      - _run(plain, images, 0.0)["probabilities"]
+  )
+  assert (
+      difference.max() < {"float16": 0.01, "dynamic_range": 0.1}[quantization]
+  )
+
+
+def test_int8_needs_images(model):
+  with pytest.raises(ValueError, match="calibrate"):
+    tflite.convert(model, dynamic=True, quantization="int8", images=None)
