@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 from export import run
 from export import self_check
@@ -102,6 +104,77 @@ def test_keras_loads_the_saved_model_as_a_layer(exported):
   )
   answer = layer(np.zeros((2, 8, 8, 1), np.float32))
   assert answer["probabilities"].shape == (2, 10)
+
+
+def _through_c_api(model, signature, inputs, folder):
+  """Answers of a signature, by the loader that TensorFlow Serving uses."""
+  saved = saved_model_pb2.SavedModel()
+  saved.ParseFromString((model / "saved_model.pb").read_bytes())
+  definition = saved.meta_graphs[0].signature_def[signature]
+  request = {
+      f"feed/{definition.inputs[name].name}": value
+      for name, value in inputs.items()
+  }
+  names = {info.name: name for name, info in definition.outputs.items()}
+  request |= {f"fetch/{tensor}": np.zeros(0) for tensor in names}
+  np.savez(folder / "request.npz", **request)
+  libraries = pathlib.Path(tf.sysconfig.get_lib())
+  subprocess.run(
+      [
+          sys.executable,
+          pathlib.Path(__file__).with_name("c_api.py"),
+          libraries,
+          model,
+          folder / "request.npz",
+          folder / "answer.npz",
+      ],
+      check=True,
+  )
+  with np.load(folder / "answer.npz") as answer:
+    return {names[tensor]: answer[tensor] for tensor in answer}
+
+
+def test_the_loader_of_a_server_answers_as_keras(exported, tiny_run, tmp_path):
+  model = keras.models.load_model(tiny_run / "model.keras", compile=False)
+  images = gated_networks.images(5, (8, 8, 1))
+  thresholds = np.array([0, 0.3, 0.5, 0.9, 1], np.float32)
+  answer = _through_c_api(
+      exported / "digits_dynamic" / "1",
+      "serving_threshold",
+      {"images": images, "threshold": thresholds},
+      tmp_path,
+  )
+  expected = pgates.with_threshold_input(model).predict_on_batch(
+      {"images": images, "threshold": thresholds}
+  )
+  np.testing.assert_array_equal(answer["gates"], expected["gates"])
+  np.testing.assert_array_equal(
+      answer["executed_macs"], model.macs.executed(expected["gates"])
+  )
+  np.testing.assert_allclose(
+      answer["probabilities"],
+      tf.nn.softmax(expected["logits"]),
+      rtol=1e-4,
+      atol=1e-6,
+  )
+
+
+def test_warm_up_requests_run_and_open_every_branch(exported):
+  version = exported / "digits_dynamic" / "1"
+  loaded = tf.saved_model.load(str(version))
+  extra = version / "assets.extra" / "tf_serving_warmup_requests"
+  opened = []
+  for record in tf.data.TFRecordDataset(str(extra)).as_numpy_iterator():
+    log = prediction_log_pb2.PredictionLog.FromString(record)
+    request = log.predict_log.request
+    answer = loaded.signatures[request.model_spec.signature_name](
+        **{
+            name: tf.constant(tf.make_ndarray(value))
+            for name, value in request.inputs.items()
+        }
+    )
+    opened.append(answer["gates"].numpy().max(axis=0))
+  assert np.all(np.max(opened, axis=0) == 1)
 
 
 def test_verify_only_passes_and_finds_a_damaged_export(exported, tiny_run):

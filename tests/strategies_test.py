@@ -810,6 +810,20 @@ def test_two_replicas_evaluate_as_one(strategy):
   assert received == pytest.approx(expected, rel=1e-4)
 
 
+def test_replica_without_examples_takes_a_threshold_input():
+  # A plain Keras model fails at convolutions of an empty batch.
+  images = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3))
+  inputs = {
+      "images": images.astype(np.float32),
+      "threshold": np.array([0.0, 0.5, 1.0], np.float32),
+  }
+  with two_replicas().scope():
+    model = pgates.CifarResNet(8, gate="independent", input_shape=(8, 8, 3))
+  data = tf.data.Dataset.from_tensor_slices(inputs).batch(2)
+  received = pgates.with_threshold_input(model).predict(data, verbose=0)
+  np.testing.assert_array_equal(received["gates"], [[1] * 3, [1] * 3, [0] * 3])
+
+
 def test_model_of_a_scope_may_be_derived_outside_of_it():
   expected = oracle(mixed_model(), examples(9), "map")
   with two_replicas().scope():
