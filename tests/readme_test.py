@@ -1,0 +1,62 @@
+"""Tests of what `README.md` says."""
+
+import json
+import pathlib
+import re
+
+import keras
+import numpy as np
+
+import pgates
+from trainers import config
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_README = (_ROOT / "README.md").read_text()
+
+
+def test_the_example_trains_and_skips():
+  (code,) = re.findall(r"```python\n(.*?)```", _README, re.DOTALL)
+  found = {}
+  exec(compile(code, "README.md", "exec"), found)  # noqa: S102
+  rng = np.random.default_rng(0)
+  images = rng.normal(size=(16, 28, 28, 1)).astype("float32")
+  model, fast = found["model"], found["fast"]
+  before = [np.asarray(v) for v in model.trainable_variables]
+  model.fit(images, np.arange(16) % 10, verbose=0)
+  after = model.trainable_variables
+  assert all(
+      np.any(old != np.asarray(new))
+      for old, new in zip(before, after, strict=True)
+      if "bias" not in new.path
+  )
+  np.testing.assert_allclose(
+      fast.predict(images, verbose=0)["logits"],
+      model.predict(images, verbose=0)["logits"],
+      rtol=1e-4,
+      atol=1e-5,
+  )
+  keras.backend.clear_session()
+
+
+def test_the_table_of_the_demo_is_that_of_its_file():
+  results = _ROOT / "benchmarks" / "results"
+  rows = json.loads((results / "demo_gated.json").read_text())["strategies"]
+  reference = json.loads((results / "demo_ungated.json").read_text())
+  rows["(reference)"] = reference["strategies"]["always_open"]
+  for name, row in rows.items():
+    (line,) = re.findall(rf"^    {re.escape(name)} .*$", _README, re.MULTILINE)
+    assert f" {100 * row['accuracy']:.2f}% " in line
+    assert f" {row['macs']:,.0f} " in line
+    share = 100 * row["macs"] / reference["dense_macs"]
+    assert f" {share:.1f}% " in line
+
+
+def test_every_strategy_and_preset_is_named():
+  for name in (*pgates.STRATEGIES, *config.PRESETS):
+    assert f"`{name}" in _README
+
+
+def test_every_folder_of_sources_is_in_the_layout():
+  for folder in _ROOT.iterdir():
+    if any(folder.glob("*.py")):
+      assert f"    {folder.name}/ " in _README
