@@ -48,7 +48,7 @@ def _without_gate(block, *, keep_branch):
       block.branch if keep_branch else None,
       shortcut=block.shortcut,
       activation=block.activation,
-      macs=block.macs if keep_branch else None,
+      macs=block.macs,
       name=block.name,
       dtype=block.dtype_policy,
   )

@@ -58,6 +58,11 @@ COMBINATIONS = [
         "Received: [0, 2]",
     ),
     ({"temperature_schedule": "linear"}, "needs --final_temperature"),
+    ({"final_temperature": 0.5}, "needs --temperature_schedule"),
+    (
+        {"jit_compile": True, "num_virtual_devices": 2},
+        "--jit_compile or --num_virtual_devices, not both",
+    ),
     ({"target_rates": [0.6, 0.7]}, "needs --rate_loss=per_layer"),
     ({"target_rates": [], "rate_loss": "per_layer"}, "--target_rates needs"),
     (

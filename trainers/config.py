@@ -116,6 +116,16 @@ class Config:
           f"temperature_schedule={self.temperature_schedule!r} needs "
           "--final_temperature."
       )
+    if self.temperature_schedule == "constant" and self.final_temperature:
+      raise ValueError(
+          "final_temperature needs --temperature_schedule=linear or "
+          f"exponential. Received: {self.final_temperature} with 'constant'"
+      )
+    if self.jit_compile and self.num_virtual_devices > 1:
+      raise ValueError(
+          "XLA cannot compile a step of several virtual devices: give "
+          "--jit_compile or --num_virtual_devices, not both."
+      )
     if self.warmup_epochs >= self.epochs:
       raise ValueError(
           "warmup_epochs must be fewer than epochs. Received: "

@@ -103,7 +103,7 @@ def check_same_run(config, workdir):
   path = workdir / "config.json"
   if not path.exists():
     return
-  theirs = artifacts.read_json(path)["settings"]
+  theirs = artifacts.read_json(path).get("settings", {})
   found = config_lib.differences(dataclasses.asdict(config), theirs)
   if found:
     raise ValueError(
