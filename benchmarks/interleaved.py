@@ -60,6 +60,8 @@ def summary(times, reference):
 def environment(num_threads):
   """What a result's file says of where it was measured."""
   root = pathlib.Path(__file__).parent.parent
+  program = pathlib.Path(sys.argv[0]).resolve()
+  module = ".".join(program.relative_to(root.resolve()).with_suffix("").parts)
   commit = subprocess.run(
       ["git", "rev-parse", "HEAD"],
       cwd=root,
@@ -68,7 +70,7 @@ def environment(num_threads):
       check=False,
   )
   return {
-      "command": " ".join(["python", "-m", *sys.argv]),
+      "command": " ".join(["python", "-m", module, *sys.argv[1:]]),
       "commit": commit.stdout.strip(),
       "cpu": _cpu(),
       "cores": os.cpu_count(),

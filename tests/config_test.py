@@ -8,7 +8,7 @@ import pgates
 from tests import training_runs
 from trainers import config as config_lib
 
-# The depths that method.md and the papers use, and the nearest that are not.
+# The depths that the papers use, and the nearest that are not.
 NETWORKS = {
     "resnet18": ("resnet", 18),
     "resnet152": ("resnet", 152),

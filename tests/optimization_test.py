@@ -89,7 +89,7 @@ def test_constant_temperature_needs_no_schedule():
 
 
 def test_recipe_of_the_paper_is_that_of_the_preset():
-  # method.md: batch 256, 350 epochs, 0.1 divided by 10 at 150 and 250, weight
+  # The paper's: batch 256, 350 epochs, 0.1 divided by 10 at 150 and 250, weight
   # decay 5e-4 coupled, momentum 0.9, target 0.6 at weight 2, crop and flip.
   config = training_runs.config("--preset=cifar10_resnet110")
   assert config_lib.parse_network(config.network) == ("cifar_resnet", 110)

@@ -42,7 +42,7 @@ PRESETS = {
         "target_rates": [0.6],
         "rate_loss_weight": 2.0,
     },
-    # method.md's recipe: PyTorch's coupled weight decay, 350 epochs.
+    # The papers' recipe; its weight decay is PyTorch's, coupled.
     "cifar10_resnet110": {
         "dataset": "cifar10",
         "network": "cifar_resnet110",

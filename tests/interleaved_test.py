@@ -1,0 +1,51 @@
+"""Tests of `benchmarks.interleaved`."""
+
+import pytest
+
+from benchmarks import interleaved
+
+
+class _Clock:
+  """Time that passes only where a candidate lets it."""
+
+  def __init__(self):
+    self.now = 0.0
+
+  def __call__(self):
+    return self.now
+
+
+def _candidates(clock, calls, durations):
+  def run(name):
+    calls.append(name)
+    clock.now += durations[name]
+
+  return {name: (lambda name=name: run(name)) for name in durations}
+
+
+def test_candidates_take_turns_and_warm_up_does_not_count():
+  clock, calls = _Clock(), []
+  candidates = _candidates(clock, calls, {"a": 1.0, "b": 2.0})
+  times = interleaved.measure(candidates, repeats=3, warmup=2, clock=clock)
+  assert calls == ["a", "b"] * 5
+  assert times == {"a": [1.0] * 3, "b": [2.0] * 3}
+
+
+def test_ratios_are_within_a_round():
+  # The machine is slow in the second round, for both alike.
+  times = {"ungated": [1.0, 3.0, 1.0], "dynamic": [0.5, 1.5, 0.6]}
+  result = interleaved.summary(times, "ungated")
+  assert result["dynamic"]["ratio"] == pytest.approx(0.5)
+  assert result["ungated"]["ratio"] == 1
+  assert result["dynamic"]["median_ms"] == pytest.approx(600)
+  assert result["dynamic"]["minimum_ms"] == pytest.approx(500)
+
+
+def test_environment_names_command_and_versions(monkeypatch):
+  program = interleaved.pathlib.Path(interleaved.__file__)
+  arguments = [str(program.with_name("latency.py")), "--repeats=3"]
+  monkeypatch.setattr(interleaved.sys, "argv", arguments)
+  found = interleaved.environment(2)
+  assert found["command"] == "python -m benchmarks.latency --repeats=3"
+  assert found["threads"] == 2
+  assert {"tensorflow", "keras", "cpu", "commit"} <= set(found)
