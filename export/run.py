@@ -104,10 +104,7 @@ def export_all(source, data, chosen, *, strategy, output_dir, name):
     CheckFailed: if a variant does not do what Keras does.
   """
   curve = exporting.threshold_curve(source.model, data.validation)
-  decisions = {
-      gating: variants.decide(source.model, strategy, gating, data.validation)
-      for gating in {variant.gating for variant in chosen}
-  }
+  decisions = _decisions(source, data, chosen, strategy)
   rows = []
   for i, variant in enumerate(chosen, start=1):
     print(f"[{i}/{len(chosen)}] {_title(variant)} ...", flush=True)
@@ -141,6 +138,18 @@ def export_all(source, data, chosen, *, strategy, output_dir, name):
       "threshold_curve": curve,
       "variants": rows,
   }
+
+
+def _decisions(source, data, chosen, strategy):
+  """The `Decided` of each gating; a budget is measured once for it."""
+  return {
+      gating: variants.decide(source.model, strategy, gating, data.validation)
+      for gating in {variant.gating for variant in chosen}
+  }
+
+
+def _variant(row):
+  return variants.Variant(row["gating"], row["format"], row["quantization"])
 
 
 def name_of(name, variant, chosen):
@@ -179,9 +188,7 @@ def print_table(rows):
       f"{'Keras':>9}{'largest diff.':>15}{'gates equal':>13}"
   )
   for row in rows:
-    title = _title(
-        variants.Variant(row["gating"], row["format"], row["quantization"])
-    )
+    title = _title(_variant(row))
     print(
         f"{title:<32}{row['bytes']:>13,}{row['macs']:>14,.0f}"
         f"{100 * row['accuracy']:>9.2f}%{100 * row['keras_accuracy']:>8.2f}%"
@@ -196,14 +203,14 @@ def verify(source, data, exported, *, output_dir):
   Raises:
     CheckFailed: if a variant does not do what Keras does.
   """
-  for row in exported["variants"]:
-    variant = variants.Variant(
-        row["gating"], row["format"], row["quantization"]
-    )
-    decided = variants.decide(
-        source.model, exported["strategy"], variant.gating, data.validation
-    )
+  rows = exported["variants"]
+  chosen = [_variant(row) for row in rows]
+  decisions = _decisions(source, data, chosen, exported["strategy"])
+  for variant, row in zip(chosen, rows, strict=True):
     report = self_check.check(
-        output_dir / row["path"], variant, decided, data.examples
+        output_dir / row["path"],
+        variant,
+        decisions[variant.gating],
+        data.examples,
     )
     print(f"{_title(variant)}: {report}", flush=True)
