@@ -37,6 +37,25 @@ def spread_gates(model, images, *, seed=0):
     x, _, _ = layer(x, strategy=f"threshold:{1 - _SHARE}")
 
 
+def randomize_batch_norms(model, *, seed=0):
+  """Gives batch norms the statistics of no neutral element.
+
+  A fresh batch norm folds into a bias of zero, which TensorFlow removes from
+  the graph: the convolutions of a trained network run in other kernels.
+
+  Args:
+    model: a Keras model; changed.
+    seed: of the values.
+  """
+  rng = np.random.default_rng(seed)
+  for variable in model.weights:
+    name = variable.path.rpartition("/")[2]
+    if name in ("gamma", "moving_variance"):
+      variable.assign(rng.uniform(0.5, 1.0, variable.shape))
+    elif name in ("beta", "moving_mean"):
+      variable.assign(rng.normal(0.0, 0.1, variable.shape))
+
+
 def random_images(shape, num_images, *, seed=0):
   """Noise of different contrast and colour, float32 in [0, 255]."""
   rng = np.random.default_rng(seed)

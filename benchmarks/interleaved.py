@@ -14,6 +14,9 @@ import numpy as np
 def measure(candidates, *, repeats, warmup=2, clock=time.perf_counter):
   """Runs each candidate in turn, `repeats` times.
 
+  Every round has an order of its own: behind a candidate that leaves much
+  behind in the caches, the next is slower.
+
   Args:
     candidates: name -> function without arguments.
     repeats: rounds that count.
@@ -24,10 +27,11 @@ def measure(candidates, *, repeats, warmup=2, clock=time.perf_counter):
     name -> list of seconds, one a round.
   """
   times = {name: [] for name in candidates}
+  rng = np.random.default_rng(0)
   for turn in range(warmup + repeats):
-    for name, function in candidates.items():
+    for name in rng.permutation(list(candidates)).tolist():
       start = clock()
-      function()
+      candidates[name]()
       if turn >= warmup:
         times[name].append(clock() - start)
   return times

@@ -165,6 +165,7 @@ def main(argv):
   shape = (_SIZE.value, _SIZE.value, 3)
   images = gated_networks.random_images(shape, 32)
   model = getattr(pgates, _NETWORK.value)(1000, input_shape=shape)
+  gated_networks.randomize_batch_norms(model)
   gated_networks.spread_gates(model, images)
   rows = []
   with tempfile.TemporaryDirectory() as folder:

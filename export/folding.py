@@ -53,16 +53,11 @@ def fold_layer(layer):
 
 
 def _fold_block(block):
-  folded = pgates.GatedResidual(
+  return block.with_layers(
       None if block.branch is None else fold_layer(block.branch),
       gate=block.gate,
       shortcut=None if block.shortcut is None else fold_layer(block.shortcut),
-      activation=block.activation,
-      macs=block.macs,
-      name=block.name,
-      dtype=block.dtype_policy,
   )
-  return folded
 
 
 def _fold_sequential(sequential):

@@ -23,11 +23,13 @@ def make_core(model, strategy, *, execution):
     `threshold`, float32 [batch]: to the outputs of `model`.
   """
   folded = folding.fold_batch_norms(model)
+  average_pool = execution != "conditional"
   if strategy != "threshold":
     decided = pgates.with_strategy(folded, strategy, execution=execution)
-    core = frozen.freeze(decided)
+    core = frozen.freeze(decided, average_pool=average_pool)
     return lambda images, threshold=None: core(images, training=False)
-  core = frozen.freeze(pgates.with_threshold_input(folded, execution=execution))
+  decided = pgates.with_threshold_input(folded, execution=execution)
+  core = frozen.freeze(decided, average_pool=average_pool)
   return lambda images, threshold: core(
       {"images": images, "threshold": threshold}, training=False
   )

@@ -24,6 +24,9 @@ class GatedResidual(keras.layers.Layer):
     gate: a gate layer of this package; None for a block that always runs.
     shortcut: a Keras layer, or None for the identity.
     activation: name or callable, after the addition; None for none.
+    activated_inputs: whether the inputs have been through `activation` and a
+      second time changes nothing, as behind another such block; a closed gate
+      of a block without `shortcut` then costs nothing.
     macs: multiply-adds of the branch per example, for branches with layers
       that `pgates.count_macs` does not know.
 
@@ -57,6 +60,7 @@ class GatedResidual(keras.layers.Layer):
       gate=None,
       shortcut=None,
       activation="relu",
+      activated_inputs=False,
       macs=None,
       **kwargs,
   ):
@@ -73,6 +77,7 @@ class GatedResidual(keras.layers.Layer):
     self.gate = gate
     self.shortcut = shortcut
     self.activation = keras.activations.get(activation)
+    self.activated_inputs = activated_inputs
     self.macs = macs
 
   def build(self, input_shape):
@@ -117,25 +122,52 @@ class GatedResidual(keras.layers.Layer):
     rule = gate_ops.parse_rule(strategy)
     gates, scales = self.gate.decide(logits, rule=rule, threshold=threshold)
     if rule.name == "always_open":
-      outputs = shortcut + self.branch(inputs)
-    else:
-      execute = getattr(executions, execution)
-      outputs = execute(self.branch, inputs, shortcut, gates, scales)
-    return self.activation(outputs), gates, logits
+      return self._open(inputs, shortcut), gates, logits
+    outputs = getattr(executions, execution)(
+        self.branch,
+        inputs,
+        shortcut,
+        gates,
+        scales,
+        activation=self.activation,
+        closed=self._closed,
+    )
+    return outputs, gates, logits
+
+  def _open(self, inputs, shortcut):
+    return self.activation(shortcut + self.branch(inputs))
+
+  def _closed(self, shortcut):
+    if self.activated_inputs and self.shortcut is None:
+      return tf.identity(shortcut)
+    return self.activation(shortcut)
 
   def _ungated(self, inputs, shortcut):
     sizes = tf.shape(inputs)[:1]
     is_open = 0.0 if self.branch is None else 1.0
     gates = tf.fill(sizes, is_open)
     logits = tf.fill(sizes, (2 * is_open - 1) * gate_ops.OPEN_LOGIT)
-    if self.branch is not None:
-      shortcut = shortcut + self.branch(inputs)
-    return self.activation(shortcut), gates, logits
+    if self.branch is None:
+      return self._closed(shortcut), gates, logits
+    return self._open(inputs, shortcut), gates, logits
 
   def _shortcut_shape(self, input_shape):
     if self.shortcut is None:
       return tuple(input_shape)
     return tuple(self.shortcut.compute_output_shape(input_shape))
+
+  def with_layers(self, branch, *, gate, shortcut):
+    """A block of other layers and the same settings."""
+    return GatedResidual(
+        branch,
+        gate=gate,
+        shortcut=shortcut,
+        activation=self.activation,
+        activated_inputs=self.activated_inputs,
+        macs=self.macs,
+        name=self.name,
+        dtype=self.dtype_policy,
+    )
 
   def compute_output_shape(self, input_shape):
     batch = (input_shape[0],)
@@ -155,6 +187,7 @@ class GatedResidual(keras.layers.Layer):
         "gate": serialize(self.gate),
         "shortcut": serialize(self.shortcut),
         "activation": keras.activations.serialize(self.activation),
+        "activated_inputs": self.activated_inputs,
         "macs": self.macs,
     }
 

@@ -1,7 +1,8 @@
 """Executions: what a decision does to the work of a residual block.
 
-Each computes `shortcut + scales * branch(inputs)` for the examples whose gate
-is open, and `shortcut` for the others, before the activation.
+Each computes `activation(shortcut + scales * branch(inputs))` for the examples
+whose gate is open, and `closed(shortcut)` for the others. The activation is
+done here, where the engines fuse it into the last convolution of the branch.
 """
 
 import tensorflow as tf
@@ -19,7 +20,16 @@ def _scaled(outputs, scales):
   return tf.math.multiply_no_nan(outputs, tf.cast(scales, outputs.dtype))
 
 
-def masked(branch, inputs, shortcut, gates, scales=None):
+def masked(
+    branch,
+    inputs,
+    shortcut,
+    gates,
+    scales=None,
+    *,
+    activation=tf.identity,
+    closed=None,
+):
   """Runs the branch for every example and multiplies by the gate.
 
   Saves no work; the one execution with a gradient for the gates.
@@ -31,14 +41,28 @@ def masked(branch, inputs, shortcut, gates, scales=None):
     gates: float32 [batch], 1 where the block runs, else 0.
     scales: float32 [batch], what the branch of an open gate is multiplied by;
       None for 1.
+    activation: callable, after the addition.
+    closed: the activation of the closed examples, where `activation` would
+      change nothing and something cheaper does; else `activation`.
 
   Returns:
     A tensor in the shape and type of `shortcut`.
   """
-  return shortcut + _scaled(branch(inputs), gates if scales is None else scales)
+  del closed  # All go through the activation.
+  outputs = _scaled(branch(inputs), gates if scales is None else scales)
+  return activation(shortcut + outputs)
 
 
-def routed(branch, inputs, shortcut, gates, scales=None):
+def routed(
+    branch,
+    inputs,
+    shortcut,
+    gates,
+    scales=None,
+    *,
+    activation=tf.identity,
+    closed=None,
+):
   """Runs the branch only for the examples whose gate is open.
 
   Three ways: where all examples are open, no gather or scatter is paid; where
@@ -53,10 +77,14 @@ def routed(branch, inputs, shortcut, gates, scales=None):
     gates: float32 [batch], 1 where the block runs, else 0.
     scales: float32 [batch], what the branch of an open gate is multiplied by;
       None for 1.
+    activation: callable, after the addition.
+    closed: the activation of the closed examples, where `activation` would
+      change nothing and something cheaper does; else `activation`.
 
   Returns:
     A tensor in the shape and type of `shortcut`.
   """
+  closed = closed or activation
   places = tf.where(gates > 0)
   num_open = tf.shape(places)[0]
   all_open = tf.equal(num_open, tf.shape(gates)[0])
@@ -64,24 +92,39 @@ def routed(branch, inputs, shortcut, gates, scales=None):
   def gather(tensor):
     return tf.gather(tensor, places[:, 0])
 
+  def choose(tensor):
+    chosen = tf.cond(all_open, lambda: tensor, lambda: gather(tensor))
+    return tf.ensure_shape(chosen, [None, *tensor.shape[1:]])
+
   def run():
     # The branch stands here once, for all and for some: a graph with constant
     # weights then holds them once.
-    chosen = tf.cond(all_open, lambda: inputs, lambda: gather(inputs))
-    outputs = branch(tf.ensure_shape(chosen, [None, *inputs.shape[1:]]))
+    chosen = choose(inputs)
+    base = chosen if shortcut is inputs else choose(shortcut)
+    outputs = branch(chosen)
     if scales is not None:
       outputs = _scaled(outputs, gather(scales))
+    outputs = activation(base + outputs)
     return tf.cond(
         all_open,
-        lambda: shortcut + outputs,
-        lambda: tf.tensor_scatter_nd_add(shortcut, places, outputs),
+        lambda: outputs,
+        lambda: tf.tensor_scatter_nd_update(closed(shortcut), places, outputs),
     )
 
-  outputs = tf.cond(num_open > 0, run, lambda: shortcut)
+  outputs = tf.cond(num_open > 0, run, lambda: closed(shortcut))
   return tf.ensure_shape(outputs, shortcut.shape)
 
 
-def conditional(branch, inputs, shortcut, gates, scales=None):
+def conditional(
+    branch,
+    inputs,
+    shortcut,
+    gates,
+    scales=None,
+    *,
+    activation=tf.identity,
+    closed=None,
+):
   """Runs the branch if the gate of the one example is open.
 
   For batches of one, where shapes must be static: TF-Lite. Inference only.
@@ -93,13 +136,17 @@ def conditional(branch, inputs, shortcut, gates, scales=None):
     gates: float32 [1], 1 where the block runs, else 0.
     scales: float32 [1], what the branch of an open gate is multiplied by;
       None for 1.
+    activation: callable, after the addition.
+    closed: the activation of the closed examples, where `activation` would
+      change nothing and something cheaper does; else `activation`.
 
   Returns:
     A tensor in the shape and type of `shortcut`.
   """
+  closed = closed or activation
   outputs = tf.cond(
       gates[0] > 0,
-      lambda: shortcut + _scaled(branch(inputs), scales),
-      lambda: shortcut,
+      lambda: activation(shortcut + _scaled(branch(inputs), scales)),
+      lambda: closed(shortcut),
   )
   return tf.ensure_shape(outputs, shortcut.shape)

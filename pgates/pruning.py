@@ -1,6 +1,5 @@
 """Static pruning: blocks that never run leave the graph, weights and all."""
 
-from pgates import blocks
 from pgates import graphs
 
 
@@ -44,11 +43,5 @@ def prune(model, closed, *, opened=()):
 
 
 def _without_gate(block, *, keep_branch):
-  return blocks.GatedResidual(
-      block.branch if keep_branch else None,
-      shortcut=block.shortcut,
-      activation=block.activation,
-      macs=block.macs,
-      name=block.name,
-      dtype=block.dtype_policy,
-  )
+  branch = block.branch if keep_branch else None
+  return block.with_layers(branch, gate=None, shortcut=block.shortcut)

@@ -184,6 +184,7 @@ def _block(branch, filters, *, strides, channels, gate, synchronized, name):
       branch(filters, strides=strides, synchronized=synchronized),
       gate=gate,
       shortcut=shortcut,
+      activated_inputs=True,
       name=name,
   )
 

@@ -449,3 +449,35 @@ def test_branches_synchronize_all_their_norms(make, synchronized):
   for norm in norms:
     assert isinstance(norm, pgates.BatchNormalization)
     assert norm.synchronized == synchronized
+
+
+@pytest.mark.parametrize("execution", ["routed", "masked"])
+@pytest.mark.parametrize("make", [_dense, _downsampling])
+def test_activated_inputs_are_not_activated_again(make, execution):
+  plain, inputs = _block(make)
+  block = plain.with_layers(
+      plain.branch, gate=plain.gate, shortcut=plain.shortcut
+  )
+  block.activated_inputs = True
+  inputs = tf.nn.relu(inputs)
+  for pattern in ([0, 1, 1, 0, 0], [0] * 5, [1] * 5):
+    outputs, _, _ = _call(block, inputs, pattern, execution=execution)
+    expected, _, _ = _call(plain, inputs, pattern, execution=execution)
+    np.testing.assert_array_equal(outputs, expected)
+
+
+def test_closed_identity_of_activated_inputs_skips_the_activation():
+  # softplus(x) is not x, so the difference shows.
+  block, inputs = _block(_dense, activation="softplus", activated_inputs=True)
+  outputs, _, _ = _call(block, inputs, [0, 1, 0, 0, 1], execution="routed")
+  np.testing.assert_array_equal(outputs[2], inputs[2])
+  assert np.all(outputs[1] != inputs[1])
+  removed = block.with_layers(None, gate=None, shortcut=None)
+  np.testing.assert_array_equal(removed(inputs)[0], inputs)
+  # A shortcut's output has not been activated.
+  block, inputs = _block(
+      _downsampling, activation="softplus", activated_inputs=True
+  )
+  outputs, _, _ = _call(block, inputs, [0] * 5, execution="routed")
+  expected = tf.math.softplus(block.shortcut(inputs))
+  np.testing.assert_allclose(outputs, expected, rtol=1e-5)

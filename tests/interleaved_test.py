@@ -27,7 +27,10 @@ def test_candidates_take_turns_and_warm_up_does_not_count():
   clock, calls = _Clock(), []
   candidates = _candidates(clock, calls, {"a": 1.0, "b": 2.0})
   times = interleaved.measure(candidates, repeats=3, warmup=2, clock=clock)
-  assert calls == ["a", "b"] * 5
+  rounds = [calls[i : i + 2] for i in range(0, len(calls), 2)]
+  assert len(rounds) == 5
+  # Each once a round, not always in the same order.
+  assert {tuple(each) for each in rounds} == {("a", "b"), ("b", "a")}
   assert times == {"a": [1.0] * 3, "b": [2.0] * 3}
 
 

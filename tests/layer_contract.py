@@ -58,6 +58,7 @@ def _residual_arguments():
       "gate": pgates.DataDependentGate(initial_probability=0.6, seed=3),
       "shortcut": keras.layers.Conv2D(4, 1),
       "activation": "softplus",
+      "activated_inputs": True,
       "macs": 123,
   }
 
