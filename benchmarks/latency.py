@@ -20,9 +20,9 @@ import tensorflow as tf
 
 from benchmarks import gated_networks
 from benchmarks import interleaved
-from export import exporting
 from export import serving
 from export import tflite
+from file_io import artifacts
 import pgates
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON to write", required=True)
@@ -176,7 +176,7 @@ def main(argv):
       for rate in map(float, _RATES.value):
         rows.append(benchmark.run(rate, batch_size, repeats=_REPEATS.value))
         _print(rows[-1])
-  exporting.write_json(
+  artifacts.write_json(
       pathlib.Path(_OUTPUT.value),
       {
           "network": _NETWORK.value,

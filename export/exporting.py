@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import tempfile
 
@@ -13,17 +12,10 @@ from export import self_check
 from export import serving
 from export import tflite
 from export import tflite_graph
+from file_io import artifacts
 import pgates
 
 _CURVE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-
-
-def write_json(path, value):
-  """Writes a JSON file whole or not at all."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f".{path.name}.new")
-  temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-  os.replace(temporary, path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,12 +117,10 @@ def _export_tflite(variant, decided, data, output_dir, name):
       images=data.calibration,
   )
   path = pathlib.Path(output_dir) / name
-  with tempfile.TemporaryDirectory(dir=output_dir, prefix=".tflite-") as folder:
-    temporary = pathlib.Path(folder) / path.name
+  with artifacts.replacing(path) as temporary:
     temporary.write_bytes(content)
     tflite_graph.check(content, quantization=variant.quantization)
     report = self_check.check(temporary, variant, decided, data.examples)
-    os.replace(temporary, path)
   return path, len(content), report
 
 

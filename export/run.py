@@ -13,6 +13,7 @@ from export import saved_models
 from export import self_check
 from export import sources
 from export import variants
+from file_io import artifacts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ def run(options):
       output_dir=output_dir,
       name=options.name,
   )
-  exporting.write_json(path, exported)
+  artifacts.write_json(path, exported)
   print_table(exported["variants"])
   print(f"Wrote {path}.")
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from export import warmup
+from file_io import artifacts
 
 # The sizes that the server pads batches to, and that warm-up runs.
 ALLOWED_BATCH_SIZES = (1, 8, 32)
@@ -124,9 +125,7 @@ def write_models_config(output_dir):
       if base.is_dir() and existing_versions(base)
   )
   path = output_dir / "models.config"
-  temporary = path.with_name(".models.config.new")
-  temporary.write_text(f"model_config_list {{\n{entries}}}\n")
-  os.replace(temporary, path)
+  artifacts.write_text(path, f"model_config_list {{\n{entries}}}\n")
   return path
 
 

@@ -1,10 +1,11 @@
-"""Tests of `trainers.artifacts`."""
+"""Tests of `file_io.artifacts`."""
 
 import json
+import os
 
 import pytest
 
-from trainers import artifacts
+from file_io import artifacts
 
 
 def test_replacing_writes_the_file_with_its_folder(tmp_path):
@@ -33,6 +34,29 @@ def test_failed_replacing_leaves_the_old_file_and_nothing_else(tmp_path):
       raise OSError("disk full")
   assert path.read_text() == "old"
   assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+  path = tmp_path / "value.txt"
+  with artifacts.replacing(path) as first, artifacts.replacing(path) as second:
+    assert first != second
+    second.write_text("second")
+    first.write_text("first")
+  # The one that ends last stays, and it is whole.
+  assert path.read_text() == "first"
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+  path, steps = tmp_path / "value.txt", []
+
+  def fsync(handle):
+    steps.append((os.fstat(handle).st_ino, path.exists()))
+
+  monkeypatch.setattr(os, "fsync", fsync)
+  artifacts.write_text(path, "value")
+  assert steps == [(path.stat().st_ino, False)]
+  assert path.read_text() == "value"
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

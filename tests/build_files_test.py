@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGES = (
     "benchmarks",
     "export",
+    "file_io",
     "image_data",
     "pgates",
     "tests",

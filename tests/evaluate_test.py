@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+from file_io import artifacts
 import image_data
 import pgates
 from tests import training_runs
-from trainers import artifacts
 from trainers import evaluate
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from file_io import artifacts
 from tests import training_runs
-from trainers import artifacts
 from trainers import loop as loop_lib
 from trainers import run_checkpoints
 

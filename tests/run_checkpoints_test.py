@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
+from file_io import artifacts
 from tests import training_runs
-from trainers import artifacts
 from trainers import run_checkpoints
 from trainers.run_checkpoints import Position
 

@@ -10,8 +10,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from file_io import artifacts
 import pgates
-from trainers import artifacts
 from trainers import loop
 from trainers import train_flags
 

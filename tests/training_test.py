@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from file_io import artifacts
 import image_data
 import pgates
 from tests import training_runs
-from trainers import artifacts
 from trainers import loop as loop_lib
 from trainers import networks
 from trainers import training

@@ -23,6 +23,7 @@ assert pathlib.Path(pgates.__file__).is_relative_to(sys.prefix), pgates
 for name in (
     "benchmarks",
     "export",
+    "file_io",
     "image_data",
     "sklearn",
     "tensorflow_datasets",

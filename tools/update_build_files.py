@@ -14,6 +14,7 @@ import sys
 PACKAGES = (
     "benchmarks",
     "export",
+    "file_io",
     "image_data",
     "pgates",
     "tests",

@@ -16,9 +16,9 @@ from absl import logging
 import keras
 import tensorflow as tf
 
+from file_io import artifacts
 import image_data
 import pgates
-from trainers import artifacts
 from trainers import evaluation
 from trainers import flags as shared_flags
 

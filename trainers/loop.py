@@ -7,8 +7,8 @@ import time
 import keras
 import numpy as np
 
+from file_io import artifacts
 import pgates
-from trainers import artifacts
 from trainers import run_checkpoints
 
 

@@ -9,7 +9,7 @@ import tempfile
 from absl import logging
 import tensorflow as tf
 
-from trainers import artifacts
+from file_io import artifacts
 
 _NAME = re.compile(r"step-(\d{9})")
 # TensorFlow's reader raises an IndexError where the data are cut.

@@ -10,9 +10,9 @@ import sys
 import keras
 import tensorflow as tf
 
+from file_io import artifacts
 import image_data
 import pgates
-from trainers import artifacts
 from trainers import config as config_lib
 from trainers import distribution
 from trainers import loop as loop_lib

@@ -1,4 +1,4 @@
-"""Files of a run: written whole or not at all."""
+"""Files that programs leave behind: written whole or not at all."""
 
 import contextlib
 import json
@@ -15,8 +15,8 @@ def replacing(path):
     path: the file to write or replace; its directory is made.
 
   Yields:
-    A path in the same directory with the same suffix. If the body raises, it
-    is removed and what was at `path` stays.
+    A path in the same directory with the same suffix, of a name that no other
+    process has. If the body raises, it is removed and what was at `path` stays.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,16 +28,27 @@ def replacing(path):
   try:
     yield temporary
     temporary.chmod(0o644)
+    _flush_to_disk(temporary)
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
 
 
-def write_json(path, value):
-  """Writes a JSON file; NaN and infinity are refused (ValueError)."""
-  text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+def _flush_to_disk(path):
+  # Else, a rename may outlive a power cut that its content does not.
+  with path.open("rb") as file:
+    os.fsync(file.fileno())
+
+
+def write_text(path, text):
+  """Writes a text file."""
   with replacing(path) as temporary:
     temporary.write_text(text)
+
+
+def write_json(path, value):
+  """Writes a JSON file; NaN and infinity are refused (ValueError)."""
+  write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path):
@@ -55,8 +66,7 @@ def read_json(path):
 def write_json_lines(path, values):
   """Writes one JSON value a line."""
   lines = [json.dumps(value, allow_nan=False) + "\n" for value in values]
-  with replacing(path) as temporary:
-    temporary.write_text("".join(lines))
+  write_text(path, "".join(lines))
 
 
 def read_json_lines(path):
