@@ -20,7 +20,9 @@ def make(variant, decided, images):
   Returns:
     name -> (signature, arrays by input, Keras's outputs as arrays).
   """
-  few, made = images[:3], _made(images.shape[1:])
+  made = _made(images.shape[1:])
+  # Resized images have fractions, which bytes cannot hold.
+  few = images[:3].astype(np.uint8)
   batches = {
       f"test{i}": images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK)
   }
@@ -32,9 +34,9 @@ def make(variant, decided, images):
         name: ("serving_default", {"images": batch})
         for name, batch in batches.items()
     }
-    requests["uint8"] = ("serving_uint8", {"images": few.astype(np.uint8)})
+    requests["uint8"] = ("serving_uint8", {"images": few})
     requests["bytes"] = ("serving_bytes", {"image_bytes": _encoded(few)})
-    batches |= {"uint8": few, "bytes": few}
+    batches |= dict.fromkeys(("uint8", "bytes"), few.astype(np.float32))
   if decided.threshold is not None:
     signature = "serving_threshold"
     if variant.format == "tflite":
@@ -44,8 +46,9 @@ def make(variant, decided, images):
       inputs = {"images": batch, "threshold": thresholds}
       requests[name] = (signature, inputs)
       batches[name] = batch
+  answer = _answers_of_keras(decided)
   return {
-      name: (signature, inputs, _expected(decided, batches[name], inputs))
+      name: (signature, inputs, answer(batches[name], inputs.get("threshold")))
       for name, (signature, inputs) in requests.items()
   }
 
@@ -78,22 +81,25 @@ def _tflite(decided, batches):
 
 
 def _encoded(images):
-  encoded = [
-      tf.io.encode_png(image.astype(np.uint8)).numpy() for image in images
-  ]
+  encoded = [tf.io.encode_png(image).numpy() for image in images]
   # As fixed-length strings, which NumPy's files can hold; PNG has no zeros at
   # its end to lose.
   return np.array(encoded)
 
 
-def _expected(decided, images, inputs):
-  """Keras's outputs, computed in the same batches."""
-  if "threshold" not in inputs:
-    return _numpy(decided.reference.predict_on_batch(images))
-  model = pgates.with_threshold_input(decided.model)
-  batch = {"images": images, "threshold": inputs["threshold"]}
-  return _numpy(model.predict_on_batch(batch))
+def _answers_of_keras(decided):
+  """A function, (images, thresholds or None) -> outputs as arrays."""
+  by_threshold = None
+  if decided.threshold is not None:
+    # Once for all requests: to build and trace it takes long.
+    by_threshold = pgates.with_threshold_input(decided.model)
 
+  def answer(images, thresholds):
+    if thresholds is None:
+      outputs = decided.reference.predict_on_batch(images)
+    else:
+      batch = {"images": images, "threshold": thresholds}
+      outputs = by_threshold.predict_on_batch(batch)
+    return {name: np.asarray(value) for name, value in outputs.items()}
 
-def _numpy(outputs):
-  return {name: np.asarray(value) for name, value in outputs.items()}
+  return answer
