@@ -1,11 +1,11 @@
-"""Runs an exported model on arrays, in a process that knows only TensorFlow.
+"""Runs an exported model on arrays, in a process of its own.
 
     python export/run_exported.py MODEL REQUESTS.npz ANSWERS.npz
 
 MODEL is a folder (SavedModel) or a file (TF-Lite). REQUESTS holds, for each
 request, arrays named REQUEST/SIGNATURE/INPUT; ANSWERS gets REQUEST/OUTPUT.
-TF-Lite files answer one example after the other. Neither Keras nor this
-project is imported.
+TF-Lite files answer one example after the other. Nothing of this project is
+imported, and for TF-Lite files no TensorFlow.
 """
 
 import collections
