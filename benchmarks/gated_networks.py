@@ -70,13 +70,13 @@ def threshold_of_rate(model, images, rate):
   Args:
     model: a `pgates.GatedModel`.
     images: to measure on.
-    rate: the share; 1 opens all gates.
+    rate: the share; 1 opens all gates, 0 closes all.
 
   Returns:
     A probability.
   """
-  if rate == 1:
-    return 0.0
+  if rate in (0, 1):
+    return 1.0 - rate
   macs = model.macs
   budget = (macs.always + rate * sum(macs.branches)) / macs.dense
   data = tf.data.Dataset.from_tensor_slices((images,)).batch(8)
