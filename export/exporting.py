@@ -89,12 +89,7 @@ def export_variant(variant, decided, data, *, output_dir, name, metadata):
   with saved_models.new_version(pathlib.Path(output_dir) / name) as version:
     with tempfile.TemporaryDirectory() as assets:
       server = _server(decided, data, pathlib.Path(assets), metadata)
-      saved_models.write(
-          server,
-          version.path,
-          name=name,
-          examples=data.examples.images[:8].astype(np.uint8),
-      )
+      saved_models.write(server, version.path, name=name)
     saved_models.check_operations(version.path, decided.strategy)
     report = self_check.check(version.path, variant, decided, data.examples)
   return version.path, _size(version.path), report

@@ -12,8 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from export import folding
 import pgates
 from pgates import graphs
+
+# Gates that begin with a mean, and read nothing else.
+_POOLING = (pgates.DataDependentGate, folding.FoldedGate)
 
 
 def freeze(model, *, average_pool=False):
@@ -34,7 +38,9 @@ def freeze(model, *, average_pool=False):
       frozen[id(layer)] = _freeze_layer(layer, average_pool)
     return frozen[id(layer)]
 
-  return graphs.rebuild(model, replace=replace)
+  rebuilt = graphs.rebuild(model, replace=replace)
+  # The name of a model is part of that of each of its operations.
+  return keras.Model(rebuilt.input, rebuilt.output, name="net")
 
 
 def _freeze_layer(layer, average_pool):
@@ -109,8 +115,8 @@ class FrozenGate(pgates.Gate):
   def __init__(self, inner, average_pool):
     super().__init__(name=inner.name, temperature=inner.temperature)
     self.default_rule = inner.default_rule
-    # Of this very class: those of others may read something else.
-    self.pools = average_pool and type(inner) is pgates.DataDependentGate
+    # Of these very classes: those of others may read something else.
+    self.pools = average_pool and type(inner) in _POOLING
     self.constants = _Constants(inner)
 
   def build(self, *_):
@@ -121,7 +127,7 @@ class FrozenGate(pgates.Gate):
     if self.pools and window.rank == 2 and window.is_fully_defined():
       # The gate takes pooled inputs as they are.
       inputs = tf.nn.avg_pool2d(inputs, window, strides=1, padding="VALID")
-      inputs = inputs[:, 0, 0]
+      inputs = tf.squeeze(inputs, [1, 2])
     return self.constants.call(inputs)
 
   def sample(self, logits):

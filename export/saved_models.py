@@ -77,21 +77,20 @@ def existing_versions(base):
   return sorted(int(p.name) for p in base.iterdir() if p.name.isdigit())
 
 
-def write(server, path, *, name, examples):
+def write(server, path, *, name):
   """Writes a SavedModel with its warm-up requests and batching parameters.
 
   Args:
     server: a `serving.Server`.
     path: the folder to write.
     name: under which the model is served.
-    examples: uint8 [n, height, width, channels], for the warm-up.
   """
   path = pathlib.Path(path)
   tf.saved_model.save(server, str(path), signatures=server.signatures())
   warmup.write(
       path / "assets.extra" / "tf_serving_warmup_requests",
       name=name,
-      examples=examples,
+      image_shape=server.image_shape,
       batch_sizes=ALLOWED_BATCH_SIZES,
       with_threshold=server.takes_threshold,
   )

@@ -1,5 +1,6 @@
 """The functions that a SavedModel serves, all around one frozen core."""
 
+import numpy as np
 import tensorflow as tf
 
 from export import folding
@@ -55,13 +56,19 @@ class Server(tf.Module):
     self._threshold = {"map": 0.5, "threshold": argument}.get(name)
     rule = strategy if self._threshold is None else "threshold"
     core = make_core(model, rule, execution="routed")
-    images = tf.TensorSpec([None, *self._image_shape], tf.float32)
-    thresholds = tf.TensorSpec([None], tf.float32)
-    # Traced once; each signature calls the same function, and so the file
+    specs = {
+        "images": self._image_spec(tf.float32),
+        "threshold": tf.TensorSpec([None], tf.float32, name="threshold"),
+    }
+    # Traced once; each signature calls the same functions, and so the file
     # holds the weights once.
-    self._core = tf.function(
-        core, input_signature=[images, thresholds], autograph=False
-    ).get_concrete_function()
+    self._core = _concrete(core, **specs)
+    self._shared = _concrete(self._serve, **specs)
+
+  @property
+  def image_shape(self):
+    """`(height, width, channels)` of the images."""
+    return self._image_shape
 
   @property
   def takes_threshold(self):
@@ -70,42 +77,30 @@ class Server(tf.Module):
 
   def signatures(self):
     """Concrete functions by the name they are served under."""
-    shape = [None, *self._image_shape]
-    specs = {
-        "serving_default": (
-            self._serve,
-            {"images": tf.TensorSpec(shape, tf.float32, name="images")},
+    encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
+    signatures = {
+        "serving_default": _concrete(
+            self._serve_images, images=self._image_spec(tf.float32)
         ),
-        "serving_uint8": (
-            self._serve,
-            {"images": tf.TensorSpec(shape, tf.uint8, name="images")},
+        "serving_uint8": _concrete(
+            self._serve_images, images=self._image_spec(tf.uint8)
         ),
-        "serving_bytes": (
-            self._serve_bytes,
-            {"image_bytes": tf.TensorSpec([None], tf.string, "image_bytes")},
-        ),
+        "serving_bytes": _concrete(self._serve_bytes, image_bytes=encoded),
     }
     if self.takes_threshold:
-      specs["serving_threshold"] = (
-          self._serve,
-          {
-              "images": tf.TensorSpec(shape, tf.float32, name="images"),
-              "threshold": tf.TensorSpec([None], tf.float32, "threshold"),
-          },
-      )
-    return {
-        name: tf.function(function, autograph=False).get_concrete_function(
-            **arguments
-        )
-        for name, (function, arguments) in specs.items()
-    }
+      signatures["serving_threshold"] = self._shared
+    return signatures
 
-  def _serve(self, images, threshold=None):
-    images = tf.cast(images, tf.float32)
+  def _image_spec(self, dtype):
+    return tf.TensorSpec([None, *self._image_shape], dtype, name="images")
+
+  def _serve_images(self, images):
+    default = 0.5 if self._threshold is None else self._threshold
+    thresholds = tf.fill(tf.shape(images)[:1], np.float32(default))
+    return self._shared(tf.cast(images, tf.float32), thresholds)
+
+  def _serve(self, images, threshold):
     size = tf.shape(images)[0]
-    if threshold is None:
-      default = 0.5 if self._threshold is None else self._threshold
-      threshold = tf.fill([size], tf.constant(default, tf.float32))
     # Convolutions fail on an empty batch.
     some = tf.cond(
         size > 0,
@@ -145,4 +140,10 @@ class Server(tf.Module):
       return tf.image.resize(image, [height, width], antialias=True)
 
     spec = tf.TensorSpec([height, width, channels], tf.float32)
-    return self._serve(tf.map_fn(decode, image_bytes, fn_output_signature=spec))
+    images = tf.map_fn(decode, image_bytes, fn_output_signature=spec)
+    return self._serve_images(images)
+
+
+def _concrete(function, **specs):
+  traced = tf.function(function, autograph=False)
+  return traced.get_concrete_function(**specs)

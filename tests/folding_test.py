@@ -62,6 +62,31 @@ def test_a_convolution_read_twice_keeps_its_norm():
   )
 
 
+def test_the_norm_of_a_gate_is_folded_too():
+  model, images = gated_networks.resnet(), gated_networks.images()
+  folded = folding.fold_batch_norms(model)
+  gates = [
+      [block.gate for block in pgates.gated_blocks(m)] for m in (model, folded)
+  ]
+  for gate, plain in zip(*gates, strict=True):
+    # The kernels and biases of two dense layers; no temperature either.
+    assert len(plain.trainable_variables) == len(plain.variables) - 1 == 4
+    features = images[..., :1] * np.linspace(
+        0, 0.02, gate.hidden.kernel.shape[0]
+    )
+    np.testing.assert_allclose(plain(features), gate(features), rtol=1e-4)
+
+
+def test_gates_of_other_classes_stay_as_they_are():
+  class Own(pgates.DataDependentGate):
+    pass
+
+  branch = keras.Sequential([keras.layers.Dense(3)])
+  block = pgates.GatedResidual(branch, gate=Own())
+  block.build((None, 3))
+  assert folding.fold_layer(block).gate is block.gate
+
+
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
 @pytest.mark.parametrize("groups", [1, 2])
 def test_every_form_of_a_norm_folds(options, groups):

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export import folding
 from export import frozen
 import pgates
 from tests import gated_networks
 
 
-def _function(model):
-  core = frozen.freeze(model)
+def _function(model, **options):
+  core = frozen.freeze(model, **options)
   return tf.function(
       lambda images: core(images, training=False),
       input_signature=[tf.TensorSpec([None, 8, 8, 3])],
@@ -50,6 +51,21 @@ def test_weights_stand_inside_of_the_branch_that_reads_them_once():
     if function.signature.name in kernels:
       types = [argument.name for argument in function.signature.input_arg]
       assert not any("kernel" in name for name in types)
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_gates_that_pool_fast_decide_as_before(fold):
+  model = gated_networks.resnet()
+  source = folding.fold_batch_norms(model) if fold else model
+  decided = pgates.with_strategy(source, "map", execution="routed")
+  function = _function(decided, average_pool=True)
+  operations = [operation.type for operation in function.graph.get_operations()]
+  assert operations.count("AvgPool") == 3
+  images = gated_networks.images(40)
+  np.testing.assert_array_equal(
+      function(tf.constant(images))["gates"],
+      model.predict(images, verbose=0)["gates"],
+  )
 
 
 def test_sampled_gates_draw_anew_with_each_call():

@@ -6,6 +6,16 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from export import warmup
 
+_IMAGE = (4, 5, 1)
+
+
+def _array(tensor):
+  """What a server reads: TensorFlow's own parser, not Python's."""
+  parsed = tf.io.parse_tensor(
+      tensor.SerializeToString(), tf.as_dtype(tensor.dtype)
+  )
+  return parsed.numpy()
+
 
 def _requests(path):
   for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
@@ -13,37 +23,44 @@ def _requests(path):
     request = log.predict_log.request
     assert request.model_spec.name == "digits"
     yield request.model_spec.signature_name, {
-        name: tf.make_ndarray(value) for name, value in request.inputs.items()
+        name: _array(value) for name, value in request.inputs.items()
     }
 
 
-def _write(path, *, with_threshold):
-  examples = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4, 1)
+def _write(path, *, with_threshold, image_shape=_IMAGE):
   warmup.write(
       path,
       name="digits",
-      examples=examples,
+      image_shape=image_shape,
       batch_sizes=(1, 8),
       with_threshold=with_threshold,
   )
-  return examples, list(_requests(path))
+  return list(_requests(path))
 
 
 def test_each_signature_is_warmed_at_each_batch_size(tmp_path):
-  examples, requests = _write(tmp_path / "extra" / "w", with_threshold=True)
+  requests = _write(tmp_path / "extra" / "w", with_threshold=True)
   found = {(name, len(next(iter(i.values())))) for name, i in requests}
   names = ("default", "uint8", "bytes", "threshold")
   assert found == {(f"serving_{name}", n) for name in names for n in (1, 8)}
   for name, inputs in requests:
-    if name == "serving_uint8":
-      np.testing.assert_array_equal(inputs["images"][0], examples[0])
+    (images,) = (value for key, value in inputs.items() if "image" in key)
     if name == "serving_bytes":
-      decoded = tf.io.decode_png(inputs["image_bytes"][0])
-      np.testing.assert_array_equal(decoded, examples[0])
+      images = np.stack([tf.io.decode_png(image) for image in images])
+    else:
+      expected = np.uint8 if name == "serving_uint8" else np.float32
+      assert images.dtype == expected
+    assert images.shape[1:] == _IMAGE and np.all(images == 128)
+
+
+def test_a_file_weighs_little_whatever_the_size_of_images(tmp_path):
+  path = tmp_path / "w"
+  _write(path, with_threshold=True, image_shape=(224, 224, 3))
+  assert path.stat().st_size < 8000
 
 
 def test_thresholds_open_every_branch_and_mix(tmp_path):
-  _, requests = _write(tmp_path / "w", with_threshold=True)
+  requests = _write(tmp_path / "w", with_threshold=True)
   thresholds = [
       i["threshold"].tolist() for _, i in requests if "threshold" in i
   ]
@@ -52,5 +69,5 @@ def test_thresholds_open_every_branch_and_mix(tmp_path):
 
 
 def test_without_thresholds_there_is_no_such_request(tmp_path):
-  _, requests = _write(tmp_path / "w", with_threshold=False)
+  requests = _write(tmp_path / "w", with_threshold=False)
   assert "serving_threshold" not in {name for name, _ in requests}
