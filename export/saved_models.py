@@ -8,6 +8,7 @@ import tempfile
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from export import slimming
 from export import warmup
 from file_io import artifacts
 
@@ -87,6 +88,7 @@ def write(server, path, *, name):
   """
   path = pathlib.Path(path)
   tf.saved_model.save(server, str(path), signatures=server.signatures())
+  slimming.slim(path)
   warmup.write(
       path / "assets.extra" / "tf_serving_warmup_requests",
       name=name,

@@ -2,10 +2,15 @@
 
 import threading
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from export import folding
 from export import saved_models
+from export import serving
+import pgates
+from tests import gated_networks
 
 
 def _publish(base, text="whole"):
@@ -75,6 +80,24 @@ def test_models_config_names_every_model(tmp_path):
   assert text.count("config {") == 2
   assert f'base_path: "{tmp_path / "digits_fixed"}"' in text
   assert text.count("{") == text.count("}")
+
+
+def test_a_folder_weighs_at_most_a_tenth_more_than_its_weights(tmp_path):
+  model = gated_networks.randomize(pgates.CifarResNet(44))
+  (tmp_path / "asset").write_text("{}")
+  server = serving.Server(
+      model, "map", labels=tmp_path / "asset", gates=tmp_path / "asset"
+  )
+  path = tmp_path / "model"
+  saved_models.write(server, path, name="cifar")
+  whole = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+  weights = sum(
+      4 * np.prod(variable.shape)
+      for variable in folding.fold_batch_norms(model).weights
+      if "seed" not in variable.path
+  )
+  assert weights > 2.6e6
+  assert weights < whole < 1.1 * weights
 
 
 def _save(function, folder):
