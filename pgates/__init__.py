@@ -15,6 +15,8 @@ from pgates.layer_costs import layer_macs
 from pgates.losses import per_batch_loss
 from pgates.losses import per_layer_loss
 from pgates.losses import TargetRateLoss
+from pgates.measurements import budget_threshold
+from pgates.measurements import measure_gates
 from pgates.metrics import collapsed_share
 from pgates.metrics import GateOpenRates
 from pgates.metrics import open_rate_variance
@@ -30,12 +32,10 @@ from pgates.resnet import ResNet34
 from pgates.resnet import ResNet50
 from pgates.resnet import ResNet101
 from pgates.resnet import ResNet152
-from pgates.strategies import budget_threshold
-from pgates.strategies import measure_gates
+from pgates.rules import with_threshold_input
 from pgates.strategies import parse_strategy
 from pgates.strategies import STRATEGIES
 from pgates.strategies import with_strategy
-from pgates.strategies import with_threshold_input
 
 __all__ = [
     "BatchNormalization",

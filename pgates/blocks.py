@@ -102,11 +102,7 @@ class GatedResidual(keras.layers.Layer):
       strategy=None,
       execution="masked",
   ):
-    if execution not in executions.EXECUTIONS:
-      raise ValueError(
-          f"`execution` must be one of {executions.EXECUTIONS}. "
-          f"Received: {execution!r}"
-      )
+    executions.check_execution(execution)
     if training and execution != "masked":
       raise ValueError(
           f"execution={execution!r} is for inference: closed examples have no "

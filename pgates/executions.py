@@ -10,6 +10,14 @@ import tensorflow as tf
 EXECUTIONS = ("masked", "routed", "conditional")
 
 
+def check_execution(execution):
+  """Raises a ValueError for a name that no execution has."""
+  if execution not in EXECUTIONS:
+    raise ValueError(
+        f"`execution` must be one of {EXECUTIONS}. Received: {execution!r}"
+    )
+
+
 def _scaled(outputs, scales):
   """Multiplies [batch, ...] by [batch]; as it is where there is no scale."""
   if scales is None:

@@ -73,6 +73,28 @@ def rebuild(model, *, call=None, replace=None, input_tensors=None):
     )
 
 
+def call_with(**settings):
+  """A `call` for `rebuild` that gives settings to every gated block.
+
+  Args:
+    **settings: call arguments of `GatedResidual`.
+  """
+
+  def call(layer, *args, **kwargs):
+    if isinstance(layer, blocks.GatedResidual):
+      kwargs = {**kwargs, **settings}
+    return layer(*args, **kwargs)
+
+  return call
+
+
+def input_like(tensor):
+  """A fresh input "images" in the shape and type of a model's input."""
+  return keras.Input(
+      batch_shape=tensor.shape, dtype=tensor.dtype, name="images"
+  )
+
+
 def same_class(model, plain):
   """Gives a rebuilt model the class of the one it was made from."""
   if type(model) is type(plain):

@@ -20,20 +20,17 @@ import math
 import keras
 import numpy as np
 
-from pgates import blocks
-from pgates import compute
+from pgates import ensembles
 from pgates import executions
 from pgates import gate_ops
 from pgates import graphs
+from pgates import measurements
 from pgates import pruning
-from pgates.layer_costs import layer_macs
+from pgates import rules
 
 PASSES = ("ensemble",)
 TRANSFORMATIONS = ("prune", "top_k", "budget")
 STRATEGIES = gate_ops.RULES + PASSES + TRANSFORMATIONS
-# Beyond it, float32 hardly tells probabilities from 1.
-_BUDGET_LOGIT = 16.0
-_BISECTIONS = 15  # To 0.001 in the logit.
 
 
 def parse_strategy(text):
@@ -99,7 +96,8 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
     ValueError: if the strategy or the execution is malformed, or validation
       data is needed.
   """
-  _check_execution(execution)
+  # A block would object only when it is first run.
+  executions.check_execution(execution)
   name, argument = (None, None)
   if strategy is not None:
     name, argument = parse_strategy(strategy)
@@ -108,141 +106,23 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
         f"{strategy!r} is measured on validation data: pass `validation_data`."
     )
   if name == "ensemble":
-    result = _ensemble(model, argument, execution)
+    result = ensembles.ensemble(model, argument, execution=execution)
   elif name == "budget":
-    threshold = budget_threshold(model, argument, validation_data)
-    result = _with_rule(model, f"threshold:{threshold}", execution)
+    threshold = measurements.budget_threshold(model, argument, validation_data)
+    result = rules.with_rule(
+        model, f"threshold:{threshold}", execution=execution
+    )
   elif name in TRANSFORMATIONS:
     closed = _closed_blocks(model, name, argument, validation_data)
     opened = set(range(len(graphs.gated_blocks(model)))) - set(closed)
     result = pruning.prune(model, closed, opened=opened)
   else:
-    result = _with_rule(model, strategy, execution)
+    result = rules.with_rule(model, strategy, execution=execution)
   return _compiled_like(result, model)
 
 
-def with_threshold_input(model, *, execution="masked"):
-  """A model whose gates open above a probability given with each example.
-
-  Args:
-    model: a functional Keras model of one input and `GatedResidual` blocks.
-    execution: as of `with_strategy`.
-
-  Returns:
-    A model of `{"images": [batch, ...], "threshold": [batch]}`, of the class
-    and with the outputs of `model`, not compiled. It shares all weights.
-
-  Raises:
-    ValueError: if blocks are in a nested model, or the execution is unknown.
-  """
-  _check_execution(execution)
-  if any(graphs.gated_blocks(m) for m in model.layers if _is_model(m)):
-    raise ValueError(
-        f"{model.name} holds gated blocks in a nested model; a threshold input "
-        "needs them in the model itself."
-    )
-  images, unused = model.inputs[0], _threshold_input()
-  new = {"images": _input_like(images), "threshold": _threshold_input()}
-  call = _call_with(
-      strategy="threshold", execution=execution, threshold=new["threshold"]
-  )
-  with model.distribute_strategy.scope():
-    # The threshold must be an input before the blocks can be called with it.
-    outputs = {**model.output, "threshold": unused}
-    joined = keras.Model([images, unused], outputs)
-    core = graphs.rebuild(joined, call=call, input_tensors=list(new.values()))
-    outputs = {name: core.output[name] for name in model.output}
-    return type(model)(new, outputs, name=model.name)
-
-
-def _check_execution(execution):
-  # A block would object only when it is first run.
-  if execution not in executions.EXECUTIONS:
-    raise ValueError(
-        f"`execution` must be one of {executions.EXECUTIONS}. "
-        f"Received: {execution!r}"
-    )
-
-
-def _is_model(layer):
-  return isinstance(layer, keras.Model)
-
-
-def _input_like(tensor):
-  return keras.Input(
-      batch_shape=tensor.shape, dtype=tensor.dtype, name="images"
-  )
-
-
-def _threshold_input():
-  return keras.Input((), dtype="float32", name="threshold")
-
-
-def measure_gates(model, dataset, *, strategy="map"):
-  """Measures how often each block runs.
-
-  Args:
-    model: a functional Keras model with the outputs of `gated_outputs`.
-    dataset: batched `tf.data.Dataset` of (images, ...).
-    strategy: a rule.
-
-  Returns:
-    `(open_rates, mean_probabilities)`, float64 arrays [blocks].
-  """
-  outputs = _predict_gates(_with_rule(model, strategy, "masked"), dataset)
-  logits = np.asarray(outputs["gate_logits"], np.float64)
-  probabilities = 1 / (1 + np.exp(-logits))
-  return np.mean(outputs["gates"], axis=0, dtype=np.float64), np.mean(
-      probabilities, axis=0
-  )
-
-
-def budget_threshold(model, budget, dataset):
-  """Finds the threshold that spends a share of the dense multiply-adds.
-
-  Decisions change what later gates read, so the executed multiply-adds are
-  measured anew at each threshold of a bisection over its logit (they fall, if
-  not strictly, as it rises). Of the thresholds tried, the one whose cost is
-  nearest to the budget from below is returned; the nearest, where none is
-  below.
-
-  Args:
-    model: a functional Keras model with the outputs of `gated_outputs`.
-    budget: share of the dense multiply-adds, in [0, 1].
-    dataset: batched `tf.data.Dataset` of (images, ...).
-
-  Returns:
-    A probability.
-  """
-  low, high = -_BUDGET_LOGIT, _BUDGET_LOGIT
-  tried = []
-  macs = compute.count_macs(model)
-  by_threshold = with_threshold_input(model)
-  for _ in range(_BISECTIONS):
-    logit = (low + high) / 2
-    # As float32, what is measured here is what the returned number does.
-    threshold = float(np.float32(1 / (1 + math.exp(-logit))))
-    gates = _predict_gates(by_threshold, dataset, threshold)["gates"]
-    share = float(np.mean(macs.executed(gates))) / macs.dense
-    tried.append((share > budget, abs(share - budget), threshold))
-    low, high = (logit, high) if share > budget else (low, logit)
-  return min(tried)[2]
-
-
-def _predict_gates(model, dataset, threshold=None):
-  def inputs(*batch):
-    images = batch[0]
-    if threshold is None:
-      return images
-    thresholds = keras.ops.full(keras.ops.shape(images)[:1], threshold)
-    return {"images": images, "threshold": thresholds}
-
-  outputs = model.predict(dataset.map(inputs), verbose=0)
-  return {name: outputs[name] for name in ("gates", "gate_logits")}
-
-
 def _closed_blocks(model, name, argument, dataset):
-  open_rates, probabilities = measure_gates(model, dataset)
+  open_rates, probabilities = measurements.measure_gates(model, dataset)
   if name == "prune":
     return [i for i, rate in enumerate(open_rates) if rate < argument]
   if argument > len(open_rates):
@@ -253,73 +133,6 @@ def _closed_blocks(model, name, argument, dataset):
   # Among equal open rates, the higher mean probability is kept.
   order = np.lexsort((probabilities, open_rates))
   return order[: len(order) - argument].tolist()
-
-
-def _call_with(**settings):
-  def call(layer, *args, **kwargs):
-    if isinstance(layer, blocks.GatedResidual):
-      kwargs = {**kwargs, **settings}
-    return layer(*args, **kwargs)
-
-  return call
-
-
-def _with_rule(model, rule, execution):
-  settings = {"execution": execution}
-  if rule is not None:
-    gate_ops.parse_rule(rule)
-    settings["strategy"] = rule
-  return graphs.same_class(
-      model, graphs.rebuild(model, call=_call_with(**settings))
-  )
-
-
-def _ensemble(model, num_passes, execution):
-  call = _call_with(strategy="sampled", execution=execution)
-  sampled = graphs.rebuild(model, call=call)
-  with model.distribute_strategy.scope():
-    images = _input_like(model.inputs[0])
-    passes = [sampled(images) for _ in range(num_passes)]
-    logits, votes = EnsembleVote(name="ensemble")(
-        [outputs["logits"] for outputs in passes]
-    )
-    outputs = {"logits": logits, "votes": votes}
-    for name in ("gates", "gate_logits"):
-      # Names of layers: those of loose operations clash with the model's.
-      join = keras.layers.Concatenate(axis=1, name=f"ensemble_{name}")
-      outputs[name] = join([each[name] for each in passes])
-    return type(model)(images, outputs)
-
-
-@keras.saving.register_keras_serializable(package="pgates")
-class EnsembleVote(keras.layers.Layer):
-  """Joins the logits of several passes.
-
-  Call arguments:
-    inputs: list of float32 [batch, classes], one from each pass.
-
-  Returns:
-    `(logits, votes)`, [batch, classes] each: the logarithm of the mean
-    probability, and the share of passes whose first choice the class was.
-  """
-
-  def call(self, inputs):
-    logits = keras.ops.stack(inputs, axis=1)
-    log_probabilities = keras.ops.log_softmax(logits, axis=-1)
-    total = keras.ops.logsumexp(log_probabilities, axis=1)
-    first = keras.ops.argmax(logits, axis=-1)
-    votes = keras.ops.one_hot(first, logits.shape[-1])
-    mean = total - float(np.log(len(inputs)))
-    return mean, keras.ops.mean(votes, axis=1)
-
-  def compute_output_shape(self, input_shape):
-    return input_shape[0], input_shape[0]
-
-
-@layer_macs.register(EnsembleVote)
-def _no_macs(layer, input_shape):
-  del layer, input_shape
-  return 0
 
 
 def _compiled_like(result, model):

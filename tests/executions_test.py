@@ -212,3 +212,10 @@ def test_closed_examples_take_the_cheaper_way(execution):
   is_open = np.reshape(gates, (-1, 1, 1)) == 1
   expected = np.where(is_open, np.abs(shortcut + np.sin(inputs)), -shortcut)
   np.testing.assert_allclose(outputs, expected, rtol=1e-6)
+
+
+def test_unknown_execution_is_refused():
+  with pytest.raises(ValueError, match="'masked', 'routed'.*'skipped'"):
+    executions.check_execution("skipped")
+  for execution in executions.EXECUTIONS:
+    executions.check_execution(execution)

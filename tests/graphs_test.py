@@ -145,6 +145,35 @@ def test_rebuild_calls_every_block_as_told(make):
     np.testing.assert_allclose(copy(inputs), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("make", [_flat_model, _nested_model])
+def test_call_with_gives_every_block_its_settings(make):
+  model = make()
+  for block in pgates.gated_blocks(model):
+    if block.gate is not None:
+      block.gate.logit.assign(-5.0)
+  call = graphs.call_with(strategy="always_open", execution="routed")
+  copy = graphs.rebuild(model, call=call)
+  settings = [
+      block._inbound_nodes[-1].arguments.kwargs
+      for block in pgates.gated_blocks(copy)
+  ]
+  assert len(settings) == len(_names(model)) > 2
+  for given in settings:
+    assert given["strategy"] == "always_open"
+    assert given["execution"] == "routed"
+  if make is _flat_model:
+    gates = copy(np.ones((5, 4), np.float32))["gates"]
+    np.testing.assert_array_equal(gates, np.ones((5, 3)))
+
+
+def test_input_is_like_that_of_the_model():
+  theirs = keras.Input((4, 3), batch_size=2, dtype="uint8")
+  ours = graphs.input_like(theirs)
+  assert ours is not theirs
+  assert (ours.shape, ours.dtype) == ((2, 4, 3), "uint8")
+  assert ours.name == "images"
+
+
 def test_rebuild_exchanges_layers():
   model = _flat_model()
   head = keras.layers.Dense(7)

@@ -1,0 +1,76 @@
+"""What strategies measure on validation data: open rates, and budgets."""
+
+import math
+
+import keras
+import numpy as np
+
+from pgates import compute
+from pgates import rules
+
+# Beyond it, float32 hardly tells probabilities from 1.
+_BUDGET_LOGIT = 16.0
+_BISECTIONS = 15  # To 0.001 in the logit.
+
+
+def measure_gates(model, dataset, *, strategy="map"):
+  """Measures how often each block runs.
+
+  Args:
+    model: a functional Keras model with the outputs of `gated_outputs`.
+    dataset: batched `tf.data.Dataset` of (images, ...).
+    strategy: a rule.
+
+  Returns:
+    `(open_rates, mean_probabilities)`, float64 arrays [blocks].
+  """
+  outputs = _predict_gates(rules.with_rule(model, strategy), dataset)
+  logits = np.asarray(outputs["gate_logits"], np.float64)
+  probabilities = 1 / (1 + np.exp(-logits))
+  return np.mean(outputs["gates"], axis=0, dtype=np.float64), np.mean(
+      probabilities, axis=0
+  )
+
+
+def budget_threshold(model, budget, dataset):
+  """Finds the threshold that spends a share of the dense multiply-adds.
+
+  Decisions change what later gates read, so the executed multiply-adds are
+  measured anew at each threshold of a bisection over its logit (they fall, if
+  not strictly, as it rises). Of the thresholds tried, the one whose cost is
+  nearest to the budget from below is returned; the nearest, where none is
+  below.
+
+  Args:
+    model: a functional Keras model with the outputs of `gated_outputs`.
+    budget: share of the dense multiply-adds, in [0, 1].
+    dataset: batched `tf.data.Dataset` of (images, ...).
+
+  Returns:
+    A probability.
+  """
+  low, high = -_BUDGET_LOGIT, _BUDGET_LOGIT
+  tried = []
+  macs = compute.count_macs(model)
+  by_threshold = rules.with_threshold_input(model)
+  for _ in range(_BISECTIONS):
+    logit = (low + high) / 2
+    # As float32, what is measured here is what the returned number does.
+    threshold = float(np.float32(1 / (1 + math.exp(-logit))))
+    gates = _predict_gates(by_threshold, dataset, threshold)["gates"]
+    share = float(np.mean(macs.executed(gates))) / macs.dense
+    tried.append((share > budget, abs(share - budget), threshold))
+    low, high = (logit, high) if share > budget else (low, logit)
+  return min(tried)[2]
+
+
+def _predict_gates(model, dataset, threshold=None):
+  def inputs(*batch):
+    images = batch[0]
+    if threshold is None:
+      return images
+    thresholds = keras.ops.full(keras.ops.shape(images)[:1], threshold)
+    return {"images": images, "threshold": thresholds}
+
+  outputs = model.predict(dataset.map(inputs), verbose=0)
+  return {name: outputs[name] for name in ("gates", "gate_logits")}
