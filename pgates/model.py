@@ -4,11 +4,11 @@ import keras
 import tensorflow as tf
 
 from pgates import compute
-from pgates import graphs
-from pgates import losses
 from pgates import metrics as metrics_lib
+from pgates import model_checks
 from pgates import replicas
 from pgates import step_functions
+from pgates import symbolic_build
 
 LOGS = ("loss", "task_loss", "rate_loss", "accuracy", "open_rate", "macs")
 OUTPUTS = ("logits", "gates", "gate_logits")
@@ -34,7 +34,7 @@ def gated_outputs(logits, gates, gate_logits):
 
 
 @keras.saving.register_keras_serializable(package="pgates")
-class GatedModel(keras.Model):
+class GatedModel(symbolic_build.BuiltModel):
   """A functional model that trains task loss and rate of open gates together.
 
   `GatedModel(inputs, gated_outputs(logits, gates, gate_logits))`. The rate is
@@ -57,12 +57,7 @@ class GatedModel(keras.Model):
 
   def __init__(self, *args, **kwargs):
     super().__init__(*args, **kwargs)
-    outputs = self.output
-    if not isinstance(outputs, dict) or not set(OUTPUTS) <= set(outputs):
-      raise ValueError(
-          f"A GatedModel's outputs are a dict of {OUTPUTS}, as made by "
-          f"`pgates.gated_outputs`. Received: {outputs}"
-      )
+    model_checks.check_outputs(self.output, OUTPUTS)
     self._macs = None
 
   @property
@@ -70,13 +65,7 @@ class GatedModel(keras.Model):
     """The `pgates.ModelMacs` of the model."""
     if self._macs is None:
       counted = compute.count_macs(self)
-      columns = self.output["gates"].shape[-1]
-      if columns != len(counted.branches):
-        raise ValueError(
-            f"The output 'gates' has {columns} columns for "
-            f"{len(counted.branches)} gated blocks: {counted.names}. Stack the "
-            "gates of all of them, in call order."
-        )
+      model_checks.check_columns(self.output["gates"], counted)
       self._macs = counted
     return self._macs
 
@@ -106,12 +95,12 @@ class GatedModel(keras.Model):
     """
     if loss is None:
       loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    _check_loss(loss)
+    model_checks.check_loss(loss)
     with self.distribute_strategy.scope():
       further = [keras.metrics.get(metric) for metric in metrics or ()]
-    _check_names([metric.name for metric in further])
+    model_checks.check_metric_names([metric.name for metric in further], LOGS)
     if rate_loss is not None:
-      _check_targets(rate_loss, self)
+      model_checks.check_targets(rate_loss, self)
     num_blocks = len(self.macs.branches)
     super().compile(optimizer=optimizer, **kwargs)
     self.task_loss = loss
@@ -263,14 +252,6 @@ class GatedModel(keras.Model):
       )
     return self.test_function
 
-  def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-    # Keras 3.15 takes the mean of the first batch over replicas to build a
-    # model: it fails where they hold different numbers of examples, and with
-    # several workers. All but the optimizer of a functional model is built.
-    if self.compiled and not self.optimizer.built:
-      with self.distribute_strategy.scope():
-        self.optimizer.build(self.trainable_variables)
-
 
 def _unpack(data):
   images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
@@ -280,56 +261,3 @@ def _unpack(data):
 
 def _batch_size(images):
   return tf.shape(keras.tree.flatten(images)[0])[0]
-
-
-def _check_loss(loss):
-  if not isinstance(loss, keras.losses.Loss) or not loss.get_config().get(
-      "from_logits", True
-  ):
-    raise ValueError(
-        "`loss` must be a keras.losses.Loss of logits, such as "
-        "keras.losses.SparseCategoricalCrossentropy(from_logits=True). "
-        f"Received: {loss!r}"
-    )
-  if loss.reduction in (None, "none"):
-    raise ValueError("`loss` must reduce to a scalar. Received: reduction=none")
-
-
-def _check_names(names):
-  taken = [name for name in names if name in LOGS or names.count(name) > 1]
-  if taken:
-    raise ValueError(
-        f"`metrics` need names of their own; {LOGS} are logged without. "
-        f"Received: {taken}"
-    )
-
-
-def _check_targets(rate_loss, model):
-  if not isinstance(rate_loss, losses.TargetRateLoss):
-    raise ValueError(
-        f"`rate_loss` must be a pgates.TargetRateLoss. Received: {rate_loss!r}"
-    )
-  targets = rate_loss.target_rate
-  if not isinstance(targets, list):
-    return
-  names = model.macs.names
-  if len(targets) != len(names):
-    raise ValueError(
-        f"{len(targets)} target rates for {len(names)} blocks ({names}). Give "
-        "one for each block, 1 for those that always run."
-    )
-  gated = {
-      block.name
-      for block in graphs.gated_blocks(model)
-      if block.gate is not None
-  }
-  wrong = [
-      name
-      for name, target in zip(names, targets, strict=True)
-      if target == 1 and name in gated
-  ]
-  if wrong:
-    raise ValueError(
-        "A target rate of 1 means that the block always runs, but these have a "
-        f"gate: {wrong}. Build them without one (`always_open` of the ResNets)."
-    )

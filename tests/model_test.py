@@ -489,54 +489,6 @@ def test_nested_blocks_train_and_count():
   assert 24 + 63 <= logs["macs"] <= 24 + 63 + 108
 
 
-@pytest.mark.parametrize(
-    "outputs",
-    [
-        lambda x, o: x,
-        lambda x, o: [o["logits"], o["gates"]],
-        lambda x, o: {"logits": x, "gates": o["gates"]},
-    ],
-)
-def test_outputs_of_another_kind_are_refused(outputs):
-  inputs = keras.Input((6,))
-  wrong = outputs(inputs, gated_layers(inputs))
-  with pytest.raises(ValueError, match="`pgates.gated_outputs`. Received"):
-    pgates.GatedModel(inputs, wrong)
-
-
-def test_missing_columns_are_refused():
-  inputs = keras.Input((6,))
-  outputs = gated_layers(inputs)
-  outputs = {**outputs, "gates": outputs["gates"][:, :2]}
-  model = pgates.GatedModel(inputs, outputs)
-  with pytest.raises(ValueError, match="2 columns for 3 gated blocks.*block0"):
-    model.compile("sgd")
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"loss": "mse"}, "Loss of logits.*'mse'"),
-        ({"loss": SPARSE()}, "from_logits=True"),
-        ({"loss": CATEGORICAL(from_logits=False)}, "from_logits=True"),
-        ({"loss": SPARSE(from_logits=True, reduction=None)}, "reduction=none"),
-        ({"rate_loss": "per_batch"}, "TargetRateLoss.*'per_batch'"),
-        (
-            {"rate_loss": pgates.TargetRateLoss([0.5] * 2, kind="per_layer")},
-            "2 target rates for 3 blocks.*block0",
-        ),
-        (
-            {"rate_loss": pgates.TargetRateLoss([1, 0.5, 1], kind="per_layer")},
-            r"\['block0', 'block2'\].*always_open",
-        ),
-        ({"metrics": ["accuracy"]}, r"names of their own.*\['accuracy'\]"),
-    ],
-)
-def test_what_does_not_fit_is_refused(options, message):
-  with pytest.raises(ValueError, match=message):
-    small_model().compile("sgd", **options)
-
-
 def test_target_of_one_is_for_blocks_without_a_gate():
   rate_loss = pgates.TargetRateLoss([1, 0.5, 1.0], kind="per_layer")
   model = small_model(gated=(1,))

@@ -208,15 +208,6 @@ def test_gradient_of_the_rate_is_that_of_the_global_batch(num_replicas):
     np.testing.assert_allclose(start - logit.numpy(), expected, rtol=1e-3)
 
 
-def test_keras_alone_cannot_split_its_first_batch_unevenly():
-  """When this fails, `GatedModel._maybe_symbolic_build` can go."""
-  with strategy_of(2).scope():
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-  with pytest.raises(tf.errors.InvalidArgumentError, match="same size"):
-    model.fit(np.ones((7, 4)), np.ones((7, 1)), batch_size=7, verbose=0)
-
-
 def flat_model(**kwargs):
   inputs = keras.Input((4,))
   x, gate, logit = pgates.GatedResidual(
