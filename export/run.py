@@ -1,13 +1,13 @@
 """A whole export: every variant, the table, and `export.json`."""
 
 import dataclasses
-import json
 import pathlib
 import sys
 
 import keras
 import tensorflow as tf
 
+from export import destination
 from export import exporting
 from export import saved_models
 from export import self_check
@@ -47,6 +47,7 @@ def run(options):
   Raises:
     CheckFailed: if a variant does not do what Keras does.
     FileNotFoundError: if there is no model or data set.
+    OSError: if the folder cannot be written.
     ValueError: if options do not fit together.
   """
   chosen = variants.all_variants(
@@ -54,6 +55,13 @@ def run(options):
   )
   for variant in chosen:
     variants.check_strategy(variant, options.strategy)
+  output_dir = pathlib.Path(options.output_dir).expanduser()
+  path = output_dir / "export.json"
+  if options.verify_only:
+    exported = artifacts.read_json(path)
+  else:
+    names = [name_of(options.name, variant, chosen) for variant in chosen]
+    destination.check(output_dir, names)
   source = sources.open_source(
       workdir=options.workdir,
       model=options.model,
@@ -68,10 +76,8 @@ def run(options):
       num_examples=options.num_examples,
       num_calibration=options.num_calibration,
   )
-  output_dir = pathlib.Path(options.output_dir).expanduser()
-  path = output_dir / "export.json"
   if options.verify_only:
-    verify(source, data, json.loads(path.read_text()), output_dir=output_dir)
+    verify(source, data, exported, output_dir=output_dir)
     return
   output_dir.mkdir(parents=True, exist_ok=True)
   exported = export_all(

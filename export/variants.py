@@ -62,7 +62,7 @@ def all_variants(gatings, formats, quantizations):
   """The variants of lists of gatings, formats and quantizations.
 
   Raises:
-    ValueError: if a name is unknown.
+    ValueError: if a name is unknown, or nothing can be quantized.
   """
   for flag, received, known in (
       ("gating", gatings, GATINGS),
@@ -75,6 +75,12 @@ def all_variants(gatings, formats, quantizations):
           f"--{flag} takes names out of {', '.join(known)}, between commas. "
           f"Received: {','.join(received)}"
       )
+  if "tflite" not in formats and any(name != "none" for name in quantizations):
+    raise ValueError(
+        "--quantization is of TF-Lite files, and --format has no tflite. "
+        f"Received: --format={','.join(formats)} "
+        f"--quantization={','.join(quantizations)}"
+    )
   return [
       Variant(gating, kind, quantization)
       for gating in gatings

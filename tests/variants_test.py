@@ -43,6 +43,11 @@ def test_unknown_names_are_refused(arguments):
     variants.all_variants(*arguments)
 
 
+def test_quantization_of_nothing_is_refused():
+  with pytest.raises(ValueError, match="--format has no tflite.*int8"):
+    variants.all_variants(["fixed"], ["saved_model"], ["none", "int8"])
+
+
 @pytest.mark.parametrize(
     ("gating", "kind", "strategy"),
     [
