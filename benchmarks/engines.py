@@ -3,6 +3,7 @@
 Each function returns a callable of a batch `images` and `threshold` [batch].
 """
 
+import importlib
 import importlib.util
 import tempfile
 
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from export import serving
+from export import slimming
 from export import tflite
 
 
@@ -35,6 +37,7 @@ def saved_model(model, strategy, *, execution, folder):
   path = tempfile.mkdtemp(dir=folder)
   function = module.run.get_concrete_function()
   tf.saved_model.save(module, path, signatures=function)
+  slimming.slim(path)  # As exported.
   loaded = tf.saved_model.load(path)
 
   def run(images, threshold):
@@ -95,14 +98,12 @@ def onnx_runtime(model, *, num_threads):
   Returns:
     `(images, threshold) -> outputs`; the threshold is not read.
   """
-  # Optional: only to compare with.
-  import onnxruntime  # pylint: disable=g-import-not-at-top
-  import tf2onnx  # pylint: disable=g-import-not-at-top
-
+  onnxruntime = importlib.import_module("onnxruntime")
+  convert = importlib.import_module("tf2onnx").convert
   core = serving.make_core(model, "always_open", execution="masked")
   signature = _signature(model)[:1]
   function = tf.function(core, input_signature=signature, autograph=False)
-  proto, _ = tf2onnx.convert.from_function(
+  proto, _ = convert.from_function(
       function, input_signature=signature, opset=17
   )
   options = onnxruntime.SessionOptions()

@@ -1,12 +1,12 @@
 """Tests of `benchmarks.engines`."""
 
-import gated_networks as networks
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from benchmarks import engines
 import pgates
+from tests import gated_networks as networks
 
 THRESHOLD = 0.5
 

@@ -1,12 +1,12 @@
 """Tests of `benchmarks.skipping`."""
 
-import gated_networks as networks
 import numpy as np
 import pytest
 
 from benchmarks import gated_networks
 from benchmarks import skipping
 import pgates
+from tests import gated_networks as networks
 
 
 @pytest.fixture(scope="module")

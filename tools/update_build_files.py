@@ -29,6 +29,7 @@ PIP_NAMES = {
     "ai_edge_litert": ("ai-edge-litert",),
     "keras": ("keras", "tensorflow"),
     "keras_cv": ("keras-cv",),
+    "matplotlib": ("matplotlib",),
     "numpy": ("numpy",),
     "pytest": ("pytest",),
     "sklearn": ("scikit-learn",),
