@@ -56,14 +56,10 @@ class Server(tf.Module):
     self._threshold = {"map": 0.5, "threshold": argument}.get(name)
     rule = strategy if self._threshold is None else "threshold"
     core = make_core(model, rule, execution="routed")
-    specs = {
-        "images": self._image_spec(tf.float32),
-        "threshold": tf.TensorSpec([None], tf.float32, name="threshold"),
-    }
     # Traced once; each signature calls the same functions, and so the file
     # holds the weights once.
-    self._core = _concrete(core, **specs)
-    self._shared = _concrete(self._serve, **specs)
+    self._core = self._traced(core)
+    self._shared = self._traced(self._serve)
 
   @property
   def image_shape(self):
@@ -88,18 +84,40 @@ class Server(tf.Module):
         "serving_bytes": _concrete(self._serve_bytes, image_bytes=encoded),
     }
     if self.takes_threshold:
-      signatures["serving_threshold"] = self._shared
+      signatures["serving_threshold"] = self._traced(self._serve_thresholds)
     return signatures
 
   def _image_spec(self, dtype):
     return tf.TensorSpec([None, *self._image_shape], dtype, name="images")
+
+  def _traced(self, function):
+    """A concrete function of images and thresholds."""
+    return _concrete(
+        function,
+        images=self._image_spec(tf.float32),
+        threshold=tf.TensorSpec([None], tf.float32, name="threshold"),
+    )
 
   def _serve_images(self, images):
     default = 0.5 if self._threshold is None else self._threshold
     thresholds = tf.fill(tf.shape(images)[:1], np.float32(default))
     return self._shared(tf.cast(images, tf.float32), thresholds)
 
+  def _serve_thresholds(self, images, threshold):
+    threshold = tf.ensure_shape(threshold, [None], name="shape_of_threshold")
+    tf.debugging.assert_equal(
+        tf.shape(threshold),
+        tf.shape(images)[:1],
+        message="`threshold` must hold one number for each of `images`.",
+    )
+    return self._shared(images, threshold)
+
   def _serve(self, images, threshold):
+    # A server checks no shapes, and a convolution of another rank ends its
+    # process. The error gives the name.
+    images = tf.ensure_shape(
+        images, [None, *self._image_shape], name="shape_of_images"
+    )
     size = tf.shape(images)[0]
     # Convolutions fail on an empty batch.
     some = tf.cond(
@@ -139,6 +157,9 @@ class Server(tf.Module):
       # As in evaluation: nothing changes where the size is right.
       return tf.image.resize(image, [height, width], antialias=True)
 
+    image_bytes = tf.ensure_shape(
+        image_bytes, [None], name="shape_of_image_bytes"
+    )
     spec = tf.TensorSpec([height, width, channels], tf.float32)
     images = tf.map_fn(decode, image_bytes, fn_output_signature=spec)
     return self._serve_images(images)

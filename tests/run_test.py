@@ -2,14 +2,11 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from export import run
@@ -17,6 +14,7 @@ from export import self_check
 import image_data
 import pgates
 from tests import gated_networks
+from tests import server_loader
 
 
 def _export(**options):
@@ -102,44 +100,15 @@ def test_keras_loads_the_saved_model_as_a_layer(exported):
   assert answer["probabilities"].shape == (2, 10)
 
 
-def _through_c_api(model, signature, inputs, folder):
-  """Answers of a signature, by the loader that TensorFlow Serving uses."""
-  saved = saved_model_pb2.SavedModel()
-  saved.ParseFromString((model / "saved_model.pb").read_bytes())
-  definition = saved.meta_graphs[0].signature_def[signature]
-  request = {
-      f"feed/{definition.inputs[name].name}": value
-      for name, value in inputs.items()
-  }
-  names = {info.name: name for name, info in definition.outputs.items()}
-  request |= {f"fetch/{tensor}": np.zeros(0) for tensor in names}
-  np.savez(folder / "request.npz", **request)
-  libraries = pathlib.Path(tf.sysconfig.get_lib())
-  subprocess.run(
-      [
-          sys.executable,
-          pathlib.Path(__file__).with_name("c_api.py"),
-          libraries,
-          model,
-          folder / "request.npz",
-          folder / "answer.npz",
-      ],
-      check=True,
-  )
-  with np.load(folder / "answer.npz") as answer:
-    return {names[tensor]: answer[tensor] for tensor in answer}
-
-
-def test_the_loader_of_a_server_answers_as_keras(exported, tiny_run, tmp_path):
+def test_the_loader_of_a_server_answers_as_keras(exported, tiny_run):
   model = keras.models.load_model(tiny_run / "model.keras", compile=False)
   images = gated_networks.images(5, (8, 8, 1))
   thresholds = np.array([0, 0.3, 0.5, 0.9, 1], np.float32)
-  answer = _through_c_api(
+  inputs = {"images": images, "threshold": thresholds}
+  answer = server_loader.answers(
       exported / "digits_dynamic" / "1",
-      "serving_threshold",
-      {"images": images, "threshold": thresholds},
-      tmp_path,
-  )
+      {"five": ("serving_threshold", inputs)},
+  )["five"]
   expected = pgates.with_threshold_input(model).predict_on_batch(
       {"images": images, "threshold": thresholds}
   )

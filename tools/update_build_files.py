@@ -27,6 +27,7 @@ PACKAGES = (
 PIP_NAMES = {
     "absl": ("absl-py",),
     "ai_edge_litert": ("ai-edge-litert",),
+    "grpc": ("grpcio",),
     "keras": ("keras", "tensorflow"),
     "keras_cv": ("keras-cv",),
     "matplotlib": ("matplotlib",),
