@@ -153,7 +153,7 @@ def conditional(
   """
   closed = closed or activation
   outputs = tf.cond(
-      gates[0] > 0,
+      tf.squeeze(gates, 0) > 0,
       lambda: activation(shortcut + _scaled(branch(inputs), scales)),
       lambda: closed(shortcut),
   )

@@ -138,6 +138,12 @@ def test_conditional_runs_the_branch_of_an_open_gate_only(gate):
   assert branch.num_rows.numpy() == gate
 
 
+def test_conditional_does_not_decide_for_a_second_example():
+  inputs, shortcut = map(tf.constant, _batch(2))
+  with pytest.raises(tf.errors.InvalidArgumentError, match="got 2"):
+    executions.conditional(tf.identity, inputs, shortcut, tf.ones([2]))
+
+
 @pytest.mark.parametrize("execution", ["masked", "routed"])
 def test_outputs_keep_the_type_of_the_network(execution):
   inputs, shortcut = (tf.cast(x, tf.bfloat16) for x in _batch(5))

@@ -1,6 +1,7 @@
 """Tests of `export.tflite`."""
 
 from ai_edge_litert import interpreter
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -79,6 +80,63 @@ def test_quantized_files_are_smaller_and_near(model, quantization):
   assert (
       difference.max() < {"float16": 0.01, "dynamic_range": 0.1}[quantization]
   )
+
+
+class _BrightnessGate(pgates.Gate):
+  """A gate of a user's, whose shapes alone check nothing."""
+
+  def call(self, inputs):
+    return 0.05 * (tf.reduce_mean(inputs, axis=[1, 2, 3]) - 100)
+
+
+def _network_of_brightness():
+  x = images = keras.Input((8, 8, 3), name="images")
+  decisions = []
+  for _ in range(2):
+    branch = keras.Sequential([keras.layers.Conv2D(3, 3, padding="same")])
+    x, *decision = pgates.GatedResidual(branch, gate=_BrightnessGate())(x)
+    decisions.append(decision)
+  logits = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x))
+  outputs = pgates.gated_outputs(logits, *zip(*decisions, strict=True))
+  return gated_networks.randomize(pgates.GatedModel(images, outputs))
+
+
+_Kernels = interpreter.OpResolverType
+
+
+@pytest.mark.parametrize(
+    "kernels", [_Kernels.AUTO, _Kernels.BUILTIN_REF], ids=["default", "plain"]
+)
+@pytest.mark.parametrize("user", [False, True], ids=["resnet", "user"])
+def test_a_batch_of_two_is_refused_before_it_is_computed(model, kernels, user):
+  content = tflite.convert(
+      _network_of_brightness() if user else model, dynamic=True
+  )
+  images = np.float32([20, 200])[:, None, None, None] + np.zeros((8, 8, 3))
+  runner = interpreter.Interpreter(
+      model_content=content, experimental_op_resolver_type=kernels
+  ).get_signature_runner()
+  message = r"failed to reshape|num_output_elements \(2 != 1\)"
+  with pytest.raises(RuntimeError, match=message):
+    runner(images=np.float32(images), threshold=np.float32(0.5))
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_strict_resizing_refuses_batches_and_sizes(model, dynamic):
+  source = model if dynamic else pgates.prune(model, [], opened=[0, 1, 2])
+  loaded = interpreter.Interpreter(
+      model_content=tflite.convert(source, dynamic=dynamic)
+  )
+  (images,) = (
+      tensor["index"]
+      for tensor in loaded.get_input_details()
+      if "images" in tensor["name"]
+  )
+  for shape in ([2, 8, 8, 3], [1, 9, 9, 3]):
+    with pytest.raises(RuntimeError, match="only allows mutating unknown"):
+      loaded.resize_tensor_input(images, shape, strict=True)
+  with pytest.raises(ValueError, match="UINT8 but expected type FLOAT32.*imag"):
+    loaded.set_tensor(images, np.zeros((1, 8, 8, 3), np.uint8))
 
 
 def test_int8_needs_images(model):
