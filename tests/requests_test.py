@@ -1,4 +1,4 @@
-"""Tests of requests to a server: those of docs/export.md, and bad ones."""
+"""Tests of the requests to a server that docs/export.md shows."""
 
 import base64
 import contextlib
@@ -13,10 +13,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from export import saved_models
-from export import serving
 import pgates
-from tests import gated_networks
+from tests import served_models
 from tests import server_loader
 
 _DOCS = pathlib.Path(__file__).parent.parent / "docs" / "export.md"
@@ -33,21 +31,12 @@ def _blocks(heading, language):
 
 @pytest.fixture(scope="module")
 def model():
-  return gated_networks.randomize(pgates.CifarResNet(8, input_shape=(8, 8, 1)))
+  return served_models.network()
 
 
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):
-  """A folder as `export.run` leaves it."""
-  folder = tmp_path_factory.mktemp("requests")
-  (folder / "asset").write_text("{}")
-  server = serving.Server(
-      model, "map", labels=folder / "asset", gates=folder / "asset"
-  )
-  with saved_models.new_version(folder / "exported" / _NAME) as version:
-    saved_models.write(server, version.path, name=_NAME)
-  saved_models.write_models_config(folder / "exported")
-  return folder / "exported"
+  return served_models.export(model, tmp_path_factory.mktemp("served"), _NAME)
 
 
 @pytest.fixture(scope="module")
@@ -252,76 +241,3 @@ def test_documented_grpc_requests_are_answered_as_by_keras(
     answer = answers[signature]
     _check_answer(answer, inputs, model)
     assert line == f"{answer['classes']} {answer['executed_macs']}"
-
-
-_IMAGES = np.zeros((2, 8, 8, 1), np.float32)
-_BAD = {
-    "rank": (
-        ("serving_default", {"images": _IMAGES[0]}),
-        r"\[8,8,1\] is not compatible with expected shape \[\?,8,8,1\]"
-        r"[^$]*node shape_of_images",
-    ),
-    "size": (
-        ("serving_default", {"images": np.zeros((2, 9, 9, 1), np.float32)}),
-        r"\[2,9,9,1\] is not compatible[^$]*node shape_of_images",
-    ),
-    "uint8_size": (
-        ("serving_uint8", {"images": np.zeros((2, 8, 8, 3), np.uint8)}),
-        r"\[2,8,8,3\] is not compatible[^$]*node shape_of_images",
-    ),
-    "type": (
-        ("serving_default", {"images": _IMAGES.astype(np.uint8)}),
-        # TensorFlow's words, before anything of ours runs.
-        "float (but|tensor but is a) uint8",
-    ),
-    "number": (
-        (
-            "serving_threshold",
-            {"images": _IMAGES, "threshold": np.zeros(3, np.float32)},
-        ),
-        "`threshold` must hold one number for each of `images`",
-    ),
-    "one_for_all": (
-        (
-            "serving_threshold",
-            {"images": _IMAGES, "threshold": np.zeros(1, np.float32)},
-        ),
-        "`threshold` must hold one number for each of `images`",
-    ),
-    "scalar": (
-        (
-            "serving_threshold",
-            {"images": _IMAGES, "threshold": np.zeros((), np.float32)},
-        ),
-        r"\[\] is not compatible[^$]*node shape_of_threshold",
-    ),
-    "bytes_rank": (
-        ("serving_bytes", {"image_bytes": np.array([[b"a"]])}),
-        r"\[1,1\] is not compatible[^$]*node shape_of_image_bytes",
-    ),
-    "no_image": (
-        ("serving_bytes", {"image_bytes": np.array([b"none"])}),
-        "Unknown image file format",
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def refusals(exported):
-  requests = {name: request for name, (request, _) in _BAD.items()}
-  return server_loader.answers(exported / _NAME / "1", requests)
-
-
-@pytest.mark.parametrize("name", _BAD)
-def test_bad_input_is_refused_by_its_name(refusals, loaded, name):
-  (signature, inputs), message = _BAD[name]
-  # First through the loader of a server, in a process that may end.
-  assert re.search(message, str(refusals[name]["error"]))
-  tensors = {key: tf.constant(value) for key, value in inputs.items()}
-  with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-    loaded.signatures[signature](**tensors)
-
-
-def test_an_input_that_is_not_there_is_named(loaded):
-  with pytest.raises(TypeError, match="missing a required argument: 'thresh"):
-    loaded.signatures["serving_threshold"](images=tf.constant(_IMAGES))
