@@ -1,59 +1,28 @@
-"""Tests of image_data/pipeline.py, augmentations.py and epochs.py."""
+"""Tests of `image_data.pipeline`."""
 
 import operator
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 import image_data
 from image_data import datasets
 from image_data import epochs
+from tests import numbered_images
+from tests import shifts
+from tests.numbered_images import NUM_TRAIN
 
-NUM_TRAIN = 45
 NUM_STEPS = 6  # of 7 examples: 3 of the 45 are left out
-
-
-def store(data_dir, *, name, shapes):
-  """Writes a data set whose labels number the examples of a split."""
-  generator = np.random.default_rng(0)
-  variable = len(set(shapes)) > 1
-  tfds.dataset_builders.store_as_tfds_dataset(
-      name=name,
-      version="1.0.0",
-      features=tfds.features.FeaturesDict(
-          {
-              "image": tfds.features.Image(
-                  shape=(None, None, 3) if variable else shapes[0]
-              ),
-              "label": tfds.features.ClassLabel(num_classes=100),
-          }
-      ),
-      split_datasets={
-          split: [
-              (
-                  label,
-                  {
-                      "image": generator.integers(1, 256, shape, np.uint8),
-                      "label": label,
-                  },
-              )
-              for label, shape in enumerate(split_shapes)
-          ]
-          for split, split_shapes in (("train", shapes), ("test", shapes[:16]))
-      },
-      data_dir=data_dir,
-      download_config=tfds.download.DownloadConfig(num_shards=4),
-  )
 
 
 @pytest.fixture(name="folder", scope="module")
 def fixture_folder(tmp_path_factory):
-  """50 training examples, of which the first 45 stay in "train"."""
   folder = tmp_path_factory.mktemp("stored")
-  store(folder, name="numbered", shapes=[(16, 8, 1)] * 50)
-  store(folder, name="variable", shapes=[(8, 9, 3), (12, 7, 3)] * 25)
+  numbered_images.store(folder, name="numbered", shapes=[(16, 8, 1)] * 50)
+  numbered_images.store(
+      folder, name="variable", shapes=[(8, 9, 3), (12, 7, 3)] * 25
+  )
   return folder
 
 
@@ -100,11 +69,6 @@ def test_elements_are_float_images_and_integer_labels(dataset):
     np.testing.assert_array_equal(image, originals[label])
 
 
-def test_epoch_holds_every_example_once(dataset):
-  for labels in epoch_labels(dataset, num_epochs=4):
-    assert sorted(labels) == sorted(train_labels(dataset))
-
-
 def test_incomplete_batch_is_dropped_and_the_next_epoch_begins(dataset):
   _, labels = take(dataset, 20 * NUM_STEPS)
   labels = labels.reshape(20, NUM_STEPS * 7)
@@ -115,11 +79,6 @@ def test_incomplete_batch_is_dropped_and_the_next_epoch_begins(dataset):
   assert set(labels.ravel()) == set(train_labels(dataset))
 
 
-def test_order_differs_between_epochs_and_from_the_files(dataset):
-  orders = [train_labels(dataset), *epoch_labels(dataset, num_epochs=4)]
-  assert len({tuple(order) for order in orders}) == 5
-
-
 def test_order_depends_on_the_seed_alone(dataset):
   tf.random.set_seed(1)
   first = epoch_labels(dataset, seed=1, num_epochs=2)
@@ -127,26 +86,6 @@ def test_order_depends_on_the_seed_alone(dataset):
   assert epoch_labels(dataset, seed=1, num_epochs=2) == first
   assert epoch_labels(dataset, seed=1, num_epochs=2, batch_size=15) == first
   assert epoch_labels(dataset, seed=2, num_epochs=2)[0] != first[0]
-
-
-def test_seed_and_epoch_are_not_interchangeable(dataset):
-  assert epoch_labels(dataset, seed=1, num_epochs=2)[1] != (
-      epoch_labels(dataset, seed=2)[0]
-  )
-
-
-def test_permutations_of_epochs_are_uniform_and_independent():
-  count, num_epochs = 600, 400
-  permute = tf.function(
-      lambda epoch: epochs._permutation(count, seed=3, epoch=epoch, stream=0)
-  )
-  places = np.stack([permute(tf.constant(e, tf.int64)) for e in range(400)])
-  centred = (places - (count - 1) / 2) / np.sqrt((count**2 - 1) / 12)
-  # Both have mean 0 and, but for 1/count, one standard error as scaled here.
-  same_place = centred.mean(axis=0) * np.sqrt(num_epochs)
-  assert np.abs(same_place).max() < 5
-  successive = (centred[1:] * centred[:-1]).mean() * np.sqrt(399 * count)
-  assert abs(successive) < 5
 
 
 @pytest.mark.parametrize(
@@ -167,98 +106,12 @@ def test_resumed_sequence_is_the_uninterrupted_one(
   np.testing.assert_array_equal(resumed_images, images[first_step * 7 :])
 
 
-def test_skipped_examples_are_not_decoded(folder, monkeypatch):
-  monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 0)
-  dataset = image_data.open_dataset("numbered", data_dir=folder)
-  _, labels = take(dataset, NUM_STEPS)
-  skipped = tf.constant(labels[: 4 * 7])
-  decode = datasets.ImageDataset.decode
-
-  def decode_if_not_skipped(self, record):
-    image, label = decode(self, record)
-    allowed = tf.debugging.Assert(tf.reduce_all(label != skipped), [label])
-    with tf.control_dependencies([allowed]):
-      return tf.identity(image), label
-
-  monkeypatch.setattr(datasets.ImageDataset, "decode", decode_if_not_skipped)
-  _, resumed = take(dataset, NUM_STEPS - 4, first_step=4)
-  np.testing.assert_array_equal(resumed, labels[4 * 7 :])
-  with pytest.raises(tf.errors.InvalidArgumentError):
-    take(dataset, 1, first_step=3)
-
-
-def test_part_of_a_file_is_streamed_where_a_split_is_part_of_it(
-    folder, monkeypatch
-):
-  monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 0)
-  dataset = image_data.open_dataset("numbered", data_dir=folder)
-  monkeypatch.setitem(dataset._split_specs, "train", "train[5:]")
-  parts = [(f.skip, f.take) for f in dataset.file_instructions("train")]
-  assert len(parts) > 1 and parts[0][0] == 5
-  assert sorted(epoch_labels(dataset)[0]) == sorted(train_labels(dataset))
-
-
-def shifts(image):
-  """Every shift of an image by up to an eighth of its sides, zero-padded."""
-  rows, columns = image.shape[0] // 8, image.shape[1] // 8
-  padded = np.pad(image, [(rows, rows), (columns, columns), (0, 0)])
-  return {
-      (top, left): padded[top:, left:][: image.shape[0], : image.shape[1]]
-      for top in range(2 * rows + 1)
-      for left in range(2 * columns + 1)
-  }
-
-
-def find_shift(image, original):
-  """Returns the one shift that turns the original into the image, or None."""
-  found = [
-      place
-      for place, shifted in shifts(original).items()
-      if np.array_equal(shifted, image)
-  ]
-  return found[0] if found else None
-
-
-def test_shift_only_shifts_and_every_shift_occurs(dataset):
-  originals, _ = take(dataset, 10 * NUM_STEPS)
-  images, _ = take(dataset, 10 * NUM_STEPS, augmentation="shift")
-  found = [
-      find_shift(image, original)
-      for image, original in zip(images, originals, strict=True)
-  ]
-  assert None not in found
-  # Two rows up or down and one column to a side: 5 * 3 equally likely shifts
-  # of 420 images; five standard errors of a count.
-  counts = np.array([found.count(place) for place in shifts(originals[0])])
-  assert len(counts) == 15
-  expected = len(found) / 15
-  assert np.abs(counts - expected).max() < 5 * np.sqrt(expected * 14 / 15)
-
-
-def test_shift_flip_mirrors_every_second_image(dataset):
-  originals, _ = take(dataset, 10 * NUM_STEPS)
-  images, _ = take(dataset, 10 * NUM_STEPS, augmentation="shift_flip")
-  straight, mirrored = zip(
-      *[
-          (find_shift(image, original), find_shift(image[:, ::-1], original))
-          for image, original in zip(images, originals, strict=True)
-      ],
-      strict=True,
-  )
-  is_mirrored = np.array([place is not None for place in mirrored])
-  is_straight = np.array([place is not None for place in straight])
-  assert (is_mirrored ^ is_straight).all()
-  # Five standard errors of a fair coin.
-  assert abs(is_mirrored.mean() - 0.5) < 5 * 0.5 / np.sqrt(len(images))
-  assert len(set(straight)) == len(set(mirrored)) == 16  # 15, and None
-
-
 def test_augmentation_differs_between_epochs_and_seeds(dataset):
   def places(**kwargs):
     originals, _ = take(dataset, NUM_STEPS, **kwargs)
     images, _ = take(dataset, NUM_STEPS, augmentation="shift", **kwargs)
     return [
-        find_shift(image, original)
+        shifts.find_shift(image, original)
         for image, original in zip(images, originals, strict=True)
     ]
 
@@ -307,7 +160,7 @@ def test_augmentation_is_of_the_resized_image(dataset):
   originals, _ = take(dataset, 3, image_size=24)
   images, _ = take(dataset, 3, image_size=24, augmentation="shift")
   places = [
-      find_shift(image, original)
+      shifts.find_shift(image, original)
       for image, original in zip(images, originals, strict=True)
   ]
   assert None not in places
