@@ -105,11 +105,14 @@ class Server(tf.Module):
 
   def _serve_thresholds(self, images, threshold):
     threshold = tf.ensure_shape(threshold, [None], name="shape_of_threshold")
-    tf.debugging.assert_equal(
+    as_many = tf.debugging.assert_equal(
         tf.shape(threshold),
         tf.shape(images)[:1],
         message="`threshold` must hold one number for each of `images`.",
     )
+    # Before others fail on the same, in words of their own.
+    with tf.control_dependencies([as_many]):
+      threshold = tf.identity(threshold)
     return self._shared(images, threshold)
 
   def _serve(self, images, threshold):
