@@ -108,6 +108,8 @@ def onnx_runtime(model, *, num_threads):
   )
   options = onnxruntime.SessionOptions()
   options.intra_op_num_threads = num_threads
+  # Its idle threads would take the cores from whoever comes next.
+  options.add_session_config_entry("session.intra_op.allow_spinning", "0")
   session = onnxruntime.InferenceSession(proto.SerializeToString(), options)
   name = session.get_inputs()[0].name
   return lambda images, threshold: session.run(None, {name: np.asarray(images)})

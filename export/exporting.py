@@ -15,8 +15,6 @@ from export import tflite_graph
 from file_io import artifacts
 import pgates
 
-_CURVE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -33,38 +31,6 @@ class Data:
   validation: object
   calibration: np.ndarray
   class_names: list
-
-
-def threshold_curve(model, validation):
-  """Accuracy and executed multiply-adds by threshold, on validation data.
-
-  Args:
-    model: a `pgates.GatedModel`.
-    validation: batched data set of (images, labels).
-
-  Returns:
-    A list of `{"threshold", "accuracy", "macs"}`.
-  """
-  by_threshold = pgates.with_threshold_input(model)
-  curve = []
-  for threshold in _CURVE:
-    hits, macs, count = 0, 0, 0
-    for images, labels in validation:
-      thresholds = np.full(len(images), threshold, np.float32)
-      outputs = by_threshold.predict_on_batch(
-          {"images": images, "threshold": thresholds}
-      )
-      hits += np.sum(outputs["logits"].argmax(axis=-1) == labels.numpy())
-      macs += np.sum(model.macs.executed(outputs["gates"]).numpy())
-      count += len(thresholds)
-    curve.append(
-        {
-            "threshold": threshold,
-            "accuracy": float(hits / count),
-            "macs": float(macs / count),
-        }
-    )
-  return curve
 
 
 def export_variant(variant, decided, data, *, output_dir, name, metadata):

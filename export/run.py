@@ -110,7 +110,7 @@ def export_all(source, data, chosen, *, strategy, output_dir, name):
   Raises:
     CheckFailed: if a variant does not do what Keras does.
   """
-  curve = exporting.threshold_curve(source.model, data.validation)
+  curve = pgates.threshold_curve(source.model, data.validation)
   decisions = _decisions(source, data, chosen, strategy)
   rows = []
   for i, variant in enumerate(chosen, start=1):

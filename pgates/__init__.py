@@ -17,6 +17,7 @@ from pgates.losses import per_layer_loss
 from pgates.losses import TargetRateLoss
 from pgates.measurements import budget_threshold
 from pgates.measurements import measure_gates
+from pgates.measurements import threshold_curve
 from pgates.metrics import collapsed_share
 from pgates.metrics import GateOpenRates
 from pgates.metrics import open_rate_variance
@@ -72,6 +73,7 @@ __all__ = [
     "prune",
     "reestimate_batch_norm",
     "seed_gates",
+    "threshold_curve",
     "with_strategy",
     "with_threshold_input",
 ]

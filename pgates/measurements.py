@@ -11,6 +11,7 @@ from pgates import rules
 # Beyond it, float32 hardly tells probabilities from 1.
 _BUDGET_LOGIT = 16.0
 _BISECTIONS = 15  # To 0.001 in the logit.
+_THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 def measure_gates(model, dataset, *, strategy="map"):
@@ -62,6 +63,40 @@ def budget_threshold(model, budget, dataset):
     tried.append((share > budget, abs(share - budget), threshold))
     low, high = (logit, high) if share > budget else (low, logit)
   return min(tried)[2]
+
+
+def threshold_curve(model, dataset, *, thresholds=_THRESHOLDS):
+  """Accuracy and executed multiply-adds, threshold by threshold.
+
+  Args:
+    model: a `pgates.GatedModel`.
+    dataset: batched `tf.data.Dataset` of (images, labels), labels integers.
+    thresholds: probabilities.
+
+  Returns:
+    A list of `{"threshold", "accuracy", "macs"}`, the last per example.
+  """
+  macs = compute.count_macs(model)
+  by_threshold = rules.with_threshold_input(model)
+  curve = []
+  for threshold in thresholds:
+    hits, executed, count = 0, 0, 0
+    for images, labels in dataset:
+      given = np.full(len(images), threshold, np.float32)
+      outputs = by_threshold.predict_on_batch(
+          {"images": images, "threshold": given}
+      )
+      hits += np.sum(outputs["logits"].argmax(axis=-1) == labels.numpy())
+      executed += np.sum(macs.executed(outputs["gates"]).numpy())
+      count += len(given)
+    curve.append(
+        {
+            "threshold": threshold,
+            "accuracy": float(hits / count),
+            "macs": float(executed / count),
+        }
+    )
+  return curve
 
 
 def _predict_gates(model, dataset, threshold=None):

@@ -53,21 +53,6 @@ def _results(model, strategy, data):
   return np.mean(hits), model.macs.always + np.mean(ran)
 
 
-def test_curve_is_accuracy_and_cost_at_each_threshold(model, data):
-  curve = exporting.threshold_curve(model, data.validation)
-  thresholds = [point["threshold"] for point in curve]
-  np.testing.assert_allclose(thresholds, np.linspace(0, 1, 11))
-  assert curve[0]["accuracy"] == (NUM_EXAMPLES - 5) / NUM_EXAMPLES
-  assert curve[0]["macs"] == model.macs.dense
-  assert curve[-1]["macs"] == model.macs.always
-  for point in curve[4:6]:
-    accuracy, macs = _results(model, f"threshold:{point['threshold']}", data)
-    np.testing.assert_allclose(point["accuracy"], accuracy)
-    np.testing.assert_allclose(point["macs"], macs)
-    assert model.macs.always < macs < model.macs.dense
-  json.dumps(curve)
-
-
 def test_results_of_keras_are_those_of_the_decisions(model, data):
   decided = variants.decide(model, "threshold:0.4", "dynamic", None)
   results = exporting.keras_results(decided, data.examples)

@@ -1,10 +1,15 @@
 """Tests of `pgates.measurements`."""
 
+import json
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pgates import measurements
 from pgates import rules
+from pgates import strategies
+from tests import gated_networks
 from tests import toys
 
 
@@ -85,3 +90,31 @@ def test_budget_of_a_nested_model_is_refused():
   _, nested = toys.nested_model([toys.independent(0), toys.independent(0)])
   with pytest.raises(ValueError, match="nested"):
     measurements.budget_threshold(nested, 0.5, toys.batches())
+
+
+def test_curve_is_accuracy_and_cost_at_each_threshold():
+  # Both of its gates differ between images.
+  model = gated_networks.randomize(gated_networks.user_network(), seed=5)
+  images = gated_networks.images(20)
+  # Labels are what the whole network says, but for five examples.
+  outputs = strategies.with_strategy(model, "always_open").predict(
+      images, verbose=0
+  )
+  labels = np.asarray(outputs["logits"]).argmax(axis=-1)
+  labels[:5] = (labels[:5] + 1) % 10
+  dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+  curve = measurements.threshold_curve(model, dataset)
+  thresholds = [point["threshold"] for point in curve]
+  np.testing.assert_allclose(thresholds, np.linspace(0, 1, 11))
+  assert curve[0]["accuracy"] == 15 / 20
+  assert curve[0]["macs"] == model.macs.dense
+  assert curve[-1]["macs"] == model.macs.always
+  for point in curve[4:6]:
+    decided = strategies.with_strategy(model, f"threshold:{point['threshold']}")
+    outputs = decided.predict(images, verbose=0)
+    ran = outputs["gates"] @ np.array(model.macs.branches)
+    hits = outputs["logits"].argmax(axis=-1) == labels
+    np.testing.assert_allclose(point["accuracy"], np.mean(hits))
+    np.testing.assert_allclose(point["macs"], model.macs.always + np.mean(ran))
+    assert model.macs.always < point["macs"] < model.macs.dense
+  json.dumps(curve)
