@@ -13,7 +13,6 @@ from export import serving
 from export import tflite
 from export import tflite_graph
 from file_io import artifacts
-import pgates
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from export import self_check
 from export import sources
 from export import variants
 from file_io import artifacts
+import pgates
 
 
 @dataclasses.dataclass(frozen=True)
