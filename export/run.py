@@ -139,7 +139,7 @@ def export_all(source, data, chosen, *, strategy, output_dir, name):
   if any(variant.format == "saved_model" for variant in chosen):
     saved_models.write_models_config(output_dir)
   return {
-      "command": sys.argv,
+      "command": ["python", "-m", "export.export_model", *sys.argv[1:]],
       "strategy": strategy,
       "dataset": source.dataset.name,
       "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},

@@ -93,12 +93,11 @@ def routed(
     A tensor in the shape and type of `shortcut`.
   """
   closed = closed or activation
-  places = tf.where(gates > 0)
-  num_open = tf.shape(places)[0]
-  all_open = tf.equal(num_open, tf.shape(gates)[0])
+  is_open = gates > 0
+  all_open = tf.reduce_all(is_open)
 
   def gather(tensor):
-    return tf.gather(tensor, places[:, 0])
+    return tf.gather(tensor, tf.where(is_open)[:, 0])
 
   def choose(tensor):
     chosen = tf.cond(all_open, lambda: tensor, lambda: gather(tensor))
@@ -116,10 +115,12 @@ def routed(
     return tf.cond(
         all_open,
         lambda: outputs,
-        lambda: tf.tensor_scatter_nd_update(closed(shortcut), places, outputs),
+        lambda: tf.tensor_scatter_nd_update(
+            closed(shortcut), tf.where(is_open), outputs
+        ),
     )
 
-  outputs = tf.cond(num_open > 0, run, lambda: closed(shortcut))
+  outputs = tf.cond(tf.reduce_any(is_open), run, lambda: closed(shortcut))
   return tf.ensure_shape(outputs, shortcut.shape)
 
 

@@ -51,6 +51,45 @@ def test_the_table_of_the_demo_is_that_of_its_file():
     assert f" {share:.1f}% " in line
 
 
+def test_the_table_of_exports_is_that_of_its_file():
+  path = _ROOT / "benchmarks" / "results" / "demo_export.json"
+  variants = json.loads(path.read_text())["variants"]
+  assert len(variants) == 10
+  for row in variants:
+    name = f"{row['format']} {row['gating']}"
+    if row["quantization"] != "none":
+      name += f" {row['quantization']}"
+    (line,) = re.findall(rf"^    {name}  .*$", _README, re.MULTILINE)
+    columns = line.removeprefix(f"    {name}").split()
+    assert columns == [
+        f"{row['bytes']:,}",
+        f"{row['macs']:,.0f}",
+        f"{100 * row['accuracy']:.2f}%",
+        f"{100 * row['keras_accuracy']:.2f}%",
+        f"{100 * row['gate_agreement']:.2f}%",
+    ]
+
+
+def test_the_table_of_latencies_is_that_of_its_file():
+  path = _ROOT / "benchmarks" / "results" / "latency.json"
+  rows = json.loads(path.read_text())["rows"]
+  found = [
+      [float(number) for number in re.findall(r"\d\.\d\d", line)]
+      for line in re.findall(r"^\| +\d+ % \|.*$", _README, re.MULTILINE)
+  ]
+  for i, rate in enumerate(dict.fromkeys(row["rate"] for row in rows)):
+    expected = []
+    for row in (row for row in rows if row["rate"] == rate):
+      saved, lite = row["saved_model"], row.get("tflite")
+      expected.append(saved["dynamic"]["ratio"])
+      if lite is None:
+        expected.append(row["executed_share_of_macs"])
+      else:
+        expected.append(saved["removed"]["ratio"])
+        expected += [lite["dynamic"]["ratio"], lite["removed"]["ratio"]]
+    np.testing.assert_allclose(found[i], expected, atol=0.00501)
+
+
 def test_every_strategy_and_preset_is_named():
   for name in (*pgates.STRATEGIES, *config.PRESETS):
     assert f"`{name}" in _README

@@ -11,6 +11,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from export import run
 from export import self_check
+from export import variants
 import image_data
 import pgates
 from tests import gated_networks
@@ -168,19 +169,34 @@ def test_a_users_network_is_exported_from_its_file(tmp_path, data_dir):
   outputs = pgates.gated_outputs(keras.layers.Dense(10)(x), [gate], [logit])
   model = gated_networks.randomize(pgates.GatedModel(images, outputs))
   model.save(tmp_path / "own.keras")
-  (tmp_path / "labels.txt").write_text("\n".join("abcdefghij"))
-  _export(
-      model=tmp_path / "own.keras",
-      labels=tmp_path / "labels.txt",
-      dataset="digits",
-      data_dir=data_dir,
-      output_dir=tmp_path / "out",
-      num_examples=40,
+  options = {
+      "model": tmp_path / "own.keras",
+      "dataset": "digits",
+      "data_dir": data_dir,
+      "output_dir": tmp_path / "out",
+      "format": ("tflite",),
+      "num_examples": 40,
+  }
+  _export(**options)
+  (row,) = json.loads((tmp_path / "out" / "export.json").read_text())[
+      "variants"
+  ]
+  assert row["path"] == "model_dynamic.tflite"
+  assert row["accuracy"] == row["keras_accuracy"]
+  (tmp_path / "labels.txt").write_text("zero\none\n")
+  with pytest.raises(ValueError, match="2 lines; digits has 10 classes"):
+    _export(**options, labels=tmp_path / "labels.txt")
+
+
+def test_names_say_the_gating_where_two_are_served():
+  fixed, dynamic = (
+      variants.Variant(g, "saved_model") for g in ("fixed", "dynamic")
   )
-  described = json.loads((tmp_path / "out" / "export.json").read_text())
-  assert described["variants"][0]["path"] == "model/1"
-  labels = tmp_path / "out" / "model" / "1" / "assets" / "labels.txt"
-  assert labels.read_text().split() == [*"abcdefghij"]
+  file = variants.Variant("fixed", "tflite", "int8")
+  assert run.name_of("a", fixed, [fixed, file]) == "a"
+  assert run.name_of("a", fixed, [fixed, dynamic]) == "a_fixed"
+  assert run.name_of("a", dynamic, [fixed, dynamic]) == "a_dynamic"
+  assert run.name_of("a", file, [fixed, file]) == "a_fixed_int8.tflite"
 
 
 @pytest.mark.parametrize(
