@@ -12,7 +12,6 @@ ResNet-50 of random weights serves, whose gates differ between images: about
 twenty minutes on two cores. `benchmarks.latency_plot` draws the result.
 """
 
-import pathlib
 import tempfile
 
 from absl import app
@@ -65,7 +64,7 @@ def main(argv):
       **interleaved.environment(_THREADS.value),
       "rows": rows,
   }
-  artifacts.write_json(pathlib.Path(_OUTPUT.value), result)
+  artifacts.write_json(_OUTPUT.value, result)
 
 
 def _print(row):

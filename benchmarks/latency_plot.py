@@ -4,14 +4,11 @@
         benchmarks/results/latency.json docs/images/latency.svg
 """
 
-import json
-import pathlib
-
 from absl import app
 import matplotlib
+from matplotlib import figure as figure_lib
 
-matplotlib.use("Agg")  # Draws without a display.
-from matplotlib import pyplot  # pylint: disable=g-import-not-at-top
+from file_io import artifacts
 
 # Of Okabe and Ito, told apart by the colour-blind; and a marker each.
 _STYLES = {
@@ -66,14 +63,11 @@ def draw(result):
       for engine in _ENGINES
       if series(rows, engine, batch_size)
   ]
-  figure, axes = pyplot.subplots(
-      1,
-      len(panels),
-      figsize=(3.2 * len(panels), 3.4),
-      sharey=True,
-      squeeze=False,
-      layout="constrained",
+  # Not of pyplot, which looks for a display.
+  figure = figure_lib.Figure(
+      figsize=(3.2 * len(panels), 3.4), layout="constrained"
   )
+  axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)
   for axis, (engine, batch_size) in zip(axes[0], panels, strict=True):
     for name, points in series(rows, engine, batch_size).items():
       axis.plot(*zip(*points, strict=True), **_STYLES[name])
@@ -96,11 +90,10 @@ def draw(result):
 def main(argv):
   if len(argv) != 3:
     raise app.UsageError("Name the JSON to read and the image to write.")
-  result = json.loads(pathlib.Path(argv[1]).read_text(encoding="utf-8"))
+  result = artifacts.read_json(argv[1])
   matplotlib.rcParams["svg.hashsalt"] = "latency"  # The same file each time.
-  output = pathlib.Path(argv[2])
-  output.parent.mkdir(parents=True, exist_ok=True)
-  draw(result).savefig(output, metadata={"Date": None}, facecolor="white")
+  with artifacts.replacing(argv[2]) as output:
+    draw(result).savefig(output, metadata={"Date": None}, facecolor="white")
 
 
 if __name__ == "__main__":

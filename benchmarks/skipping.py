@@ -42,6 +42,7 @@ class Benchmark:
         "ungated": self._convert(self._ungated, dynamic=False),
         "dynamic": self._convert(model, dynamic=True),
     }
+    self._decisions = {}  # By open rate.
     if engines.has_onnx_runtime():
       self._saved_models["onnxruntime"] = engines.onnx_runtime(
           self._ungated, num_threads=num_threads
@@ -79,8 +80,7 @@ class Benchmark:
     Returns:
       A dict for JSON.
     """
-    threshold = self._threshold(rate)
-    gates = self.gates(threshold)
+    threshold, gates = self._decided(rate)
     macs = self.model.macs.executed(gates).numpy()
     # The images nearest to the mean, so that a few stand for all.
     order = np.argsort(np.abs(macs - macs.mean()), kind="stable")[:batch_size]
@@ -109,11 +109,16 @@ class Benchmark:
       result[engine]["dynamic"]["to_limit"] = to_limit(times, share)
     return result
 
-  def _threshold(self, rate):
-    if rate == "map":
-      return 0.5
-    rate = float(rate)
-    return gated_networks.threshold_of_rate(self.model, self.images, rate)
+  def _decided(self, rate):
+    """The threshold of an open rate, and what it decides."""
+    if rate not in self._decisions:
+      threshold = 0.5
+      if rate != "map":
+        threshold = gated_networks.threshold_of_rate(
+            self.model, self.images, float(rate)
+        )
+      self._decisions[rate] = threshold, self.gates(threshold)
+    return self._decisions[rate]
 
   def _removed(self, gates):
     """The network without the blocks that an image closes, by engine."""

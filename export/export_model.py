@@ -50,6 +50,12 @@ _FLAGS = {
     ),
     "dataset": flags.DEFINE_string("dataset", None, "Default: the run's"),
     "data_dir": flags.DEFINE_string("data_dir", None, "Default: the run's"),
+    "image_size": flags.DEFINE_integer(
+        "image_size",
+        None,
+        "Side in pixels that images are resized to; default: the run's",
+        lower_bound=1,
+    ),
     "labels": flags.DEFINE_string(
         "labels", None, "File of class names, one a line; default: the data's"
     ),

@@ -32,6 +32,7 @@ class Options:
   quantization: tuple[str, ...] = ("none",)
   dataset: str | None = None
   data_dir: str | None = None
+  image_size: int | None = None
   labels: str | None = None
   split: str = "test"
   num_examples: int = 2000
@@ -69,6 +70,7 @@ def run(options):
       import_modules=options.import_modules,
       dataset=options.dataset,
       data_dir=options.data_dir,
+      image_size=options.image_size,
   )
   data = sources.read_data(
       source,

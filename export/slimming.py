@@ -1,24 +1,25 @@
-"""SavedModels without what every loader computes anew.
+"""SavedModels without what every loader computes anew, or nobody reads.
 
-TensorFlow writes the shape of each tensor beside it, and names the inside of a
-branch by the whole path to it. In a network of many small blocks that is more
-than a tenth of the weights.
+TensorFlow writes the shape of each tensor beside it, copies results by
+`Identity`, and names each node by the whole path to it. In a network of many
+small blocks this is a tenth of the weights.
 """
 
-import os
 import pathlib
 
 from tensorflow.core.protobuf import saved_model_pb2
 
 # No loader infers through them what shapes a function returns.
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+# Errors of these give their names.
+_CHECKS = ("Assert", "EnsureShape")
 
 
 def slim(path):
   """Makes `saved_model.pb` smaller; it answers as before.
 
-  Signatures keep their names, types and shapes. Inside of functions shapes go,
-  and what all names of a function begin with.
+  Signatures keep their names, types and shapes. Inside of functions shapes and
+  copies go, and numbers take the place of names, but for those of checks.
 
   Args:
     path: of a SavedModel, which is changed.
@@ -30,11 +31,14 @@ def slim(path):
   for meta_graph in saved.meta_graphs:
     # Those that callers see; what they are told of inputs comes from here.
     seen = meta_graph.object_graph_def.concrete_functions
-    for function in meta_graph.graph_def.library.function:
+    graph = meta_graph.graph_def
+    for function in graph.library.function:
       _drop_shapes(function)
+      _drop_copies(function)
       if function.signature.name not in seen:
         _drop_names_of_arguments(function)
-      _drop_scope(function)
+      _number_nodes(function)
+    _number_functions(graph, seen)
   file.write_bytes(saved.SerializeToString(deterministic=True))
   # Of the file as it was; it is optional.
   (path / "fingerprint.pb").unlink(missing_ok=True)
@@ -60,10 +64,51 @@ def _drop_names_of_arguments(function):
     function.ret[arg.name] = result
 
 
-def _drop_scope(function):
-  scoped = [node.name for node in function.node_def if "/" in node.name]
-  scope, _, _ = os.path.commonprefix(scoped).rpartition("/")
-  _rename(function, {name: name.removeprefix(f"{scope}/") for name in scoped})
+def _drop_copies(function):
+  """Drops each `Identity` that nothing waits for."""
+  controls = {t[1:] for n in function.node_def for t in n.input if t[0] == "^"}
+  controls |= set(function.control_ret.values())
+  sources = {
+      f"{node.name}:output:0": node.input[0]
+      for node in function.node_def
+      if node.op == "Identity"
+      and len(node.input) == 1
+      and node.name not in controls
+  }
+
+  def source(tensor):
+    while tensor in sources:
+      tensor = sources[tensor]
+    return tensor
+
+  kept = [n for n in function.node_def if f"{n.name}:output:0" not in sources]
+  for node in kept:
+    node.input[:] = map(source, node.input)
+  # The nodes are copied before the list that owns them is cleared.
+  bare = type(function)(node_def=kept)
+  function.ClearField("node_def")
+  function.node_def.extend(bare.node_def)
+  for name, tensor in list(function.ret.items()):
+    function.ret[name] = source(tensor)
+
+
+def _number_nodes(function):
+  nodes = enumerate(function.node_def)
+  _rename(function, {n.name: f"n{i}" for i, n in nodes if n.op not in _CHECKS})
+
+
+def _number_functions(graph, seen):
+  library = graph.library.function
+  inner = [f.signature for f in library if f.signature.name not in seen]
+  names = {signature.name: f"f{i}" for i, signature in enumerate(inner)}
+  for signature in inner:
+    signature.name = names[signature.name]
+  for nodes in (graph.node, *(function.node_def for function in library)):
+    for attribute in (value for node in nodes for value in node.attr.values()):
+      # Of an `If` and its like, or the branches of a `Case`.
+      for called in (attribute.func, *attribute.list.func):
+        if called.name in names:
+          called.name = names[called.name]
 
 
 def _rename(function, names):

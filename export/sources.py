@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from export import exporting
+from export import precision
 from export import self_check
 import image_data
 import pgates
@@ -30,7 +31,13 @@ class Source:
 
 
 def open_source(
-    *, workdir=None, model=None, import_modules=(), dataset=None, data_dir=None
+    *,
+    workdir=None,
+    model=None,
+    import_modules=(),
+    dataset=None,
+    data_dir=None,
+    image_size=None,
 ):
   """Loads the network of a run, or of a file.
 
@@ -40,28 +47,33 @@ def open_source(
     import_modules: modules that register its custom layers.
     dataset: name of the data set; None for the run's.
     data_dir: of the data sets; None for the run's.
+    image_size: side that images are resized to; None for the run's.
 
   Returns:
-    A `Source`.
+    A `Source`, whose model computes in float32.
 
   Raises:
     FileNotFoundError: if there is no model.
     ValueError: if both or none of workdir and model are given, or a file comes
-      without a data set.
+      without a data set, or a network and its data differ in classes.
   """
-  if (workdir is None) == (model is None):
+  if bool(workdir) == bool(model):
     raise ValueError(
         "Give --workdir or --model, one of them. Received: "
         f"workdir={workdir}, model={model}"
     )
-  settings = {"dataset": dataset, "data_dir": data_dir, "image_size": None}
+  settings = {
+      "dataset": dataset,
+      "data_dir": data_dir,
+      "image_size": image_size,
+  }
   path = pathlib.Path(model or pathlib.Path(workdir) / "model.keras")
   if not path.expanduser().is_file():
     raise FileNotFoundError(
         f"There is no {path}. Train to the end with `python -m trainers.train "
         "--workdir=...`, or name a .keras file with --model."
     )
-  if workdir is not None:
+  if workdir:
     config = pathlib.Path(workdir) / "config.json"
     run = json.loads(config.expanduser().read_text())["settings"]
     settings = {name: settings[name] or run[name] for name in settings}
@@ -74,7 +86,13 @@ def open_source(
   opened = image_data.open_dataset(
       settings["dataset"], data_dir=settings["data_dir"]
   )
-  return Source(loaded, opened, settings["image_size"])
+  num_logits = loaded.output["logits"].shape[-1]
+  if num_logits != opened.num_classes:
+    raise ValueError(
+        f"The network has {num_logits} classes; {opened.name} has "
+        f"{opened.num_classes}. Name its own data set with --dataset."
+    )
+  return Source(precision.in_float32(loaded), opened, settings["image_size"])
 
 
 def _check(model):
@@ -116,7 +134,8 @@ def read_data(source, *, split, labels, num_examples, num_calibration):
   if images.shape[1:] != shape:
     raise ValueError(
         f"The network takes images of shape {shape}; those of "
-        f"{source.dataset.name} have {images.shape[1:]}."
+        f"{source.dataset.name} have {images.shape[1:]}. Give --image_size or "
+        "another --dataset."
     )
   calibration, _ = _arrays(batches("train"), num_calibration)
   return exporting.Data(

@@ -62,6 +62,7 @@ GIVEN = {
     "--quantization=int8,none": {"quantization": ["int8", "none"]},
     "--dataset=cifar10": {"dataset": "cifar10"},
     "--data_dir=data": {"data_dir": "data"},
+    "--image_size=9": {"image_size": 9},
     "--labels=labels.txt": {"labels": "labels.txt"},
     "--split=validation": {"split": "validation"},
     "--num_examples=7": {"num_examples": 7},

@@ -15,6 +15,11 @@ def _branches(x):
     return tf.cond(tf.reduce_sum(x) > 0, lambda: tf.exp(x), lambda: x - 1)
 
 
+def _cases(x):
+  index = tf.cast(x[0] > 0, tf.int32)
+  return tf.switch_case(index, [lambda: x * 2, lambda: -x])
+
+
 def _loop(x):
   return tf.map_fn(lambda value: value * 2, x)
 
@@ -27,9 +32,8 @@ def _control(x):
 
 
 def _collision(x):
-  # Without its scope this is `Identity`, as the node of the output is.
-  with tf.name_scope("a_long_scope"):
-    return tf.identity(tf.square(x), name="Identity")
+  # A check keeps its name, which is the number of another node.
+  return tf.ensure_shape(tf.square(x), [None], name="n0")
 
 
 def _save(function, path):
@@ -49,7 +53,9 @@ def _library(path):
   return saved.meta_graphs[0].graph_def.library.function
 
 
-@pytest.mark.parametrize("function", [_branches, _loop, _control, _collision])
+@pytest.mark.parametrize(
+    "function", [_branches, _cases, _loop, _control, _collision]
+)
 def test_a_slim_model_answers_as_before_in_fewer_bytes(tmp_path, function):
   path = _save(function, tmp_path / "model")
   before = (path / "saved_model.pb").stat().st_size
@@ -74,7 +80,7 @@ def test_control_dependencies_hold(tmp_path):
     served(x=tf.constant([200.0]))
 
 
-def test_shapes_and_what_all_names_begin_with_go(tmp_path):
+def test_shapes_copies_and_names_go(tmp_path):
   path = _save(_branches, tmp_path / "model")
   slimming.slim(path)
   (branch,) = (
@@ -82,20 +88,26 @@ def test_shapes_and_what_all_names_begin_with_go(tmp_path):
       for function in _library(path)
       if any(node.op == "Exp" for node in function.node_def)
   )
-  assert [node.name for node in branch.node_def] == ["Exp", "Identity"]
+  assert branch.signature.name[0] == "f" and branch.signature.name[1:].isdigit()
+  assert [(n.name, n.op) for n in branch.node_def] == [("n0", "Exp")]
   assert [a.name for a in branch.signature.input_arg] == ["arg0"]
   assert list(branch.node_def[0].input) == ["arg0"]
-  assert dict(branch.ret) == {"ret0": "Identity:output:0"}
+  assert dict(branch.ret) == {"ret0": "n0:y:0"}
   for function in _library(path):
     for node in function.node_def:
       assert ("_output_shapes" in node.attr) <= (node.op in slimming._CALLS)
 
 
-def test_names_that_would_collide_stay(tmp_path):
+def test_checks_keep_their_names(tmp_path):
   path = _save(_collision, tmp_path / "model")
   slimming.slim(path)
-  names = {n.name for f in _library(path) for n in f.node_def}
-  assert "a_long_scope/Square" in names
+  # Where a number would be such a name, the other nodes keep theirs.
+  (nodes,) = (
+      {node.name: node.op for node in function.node_def}
+      for function in _library(path)
+      if any(node.op == "Square" for node in function.node_def)
+  )
+  assert nodes == {"Square": "Square", "n0": "EnsureShape"}
 
 
 def test_no_checksum_of_another_file_is_left(tmp_path):

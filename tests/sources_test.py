@@ -27,7 +27,7 @@ class Doubled(keras.layers.ReLU):
 """
 
 
-def _network(shape=(SIDE, SIDE, 1), own=()):
+def _network(shape=(SIDE, SIDE, 1), own=(), classes=10):
   """A network of one gate; `own` are layers before it."""
   images = x = keras.Input(shape, name="images")
   for layer in own:
@@ -36,7 +36,7 @@ def _network(shape=(SIDE, SIDE, 1), own=()):
   branch = keras.Sequential([keras.layers.Conv2D(4, 3, padding="same")])
   block = pgates.GatedResidual(branch, gate=pgates.DataDependentGate())
   x, gate, logit = block(x)
-  logits = keras.layers.Dense(10)(keras.layers.GlobalMaxPooling2D()(x))
+  logits = keras.layers.Dense(classes)(keras.layers.GlobalMaxPooling2D()(x))
   outputs = pgates.gated_outputs(logits, [gate], [logit])
   return gated_networks.randomize(pgates.GatedModel(images, outputs))
 
@@ -99,6 +99,25 @@ def test_file_is_opened_with_the_data_named(workdir, data_dir, model):
   np.testing.assert_allclose(_logits(opened.model), _logits(model), rtol=1e-6)
   assert opened.dataset.name == "digits"
   assert opened.image_size is None
+  resized = sources.open_source(
+      model=str(workdir / "model.keras"),
+      dataset="digits",
+      data_dir=data_dir,
+      image_size=SIDE,
+  )
+  assert _read(resized).examples.images.shape[1:] == (SIDE, SIDE, 1)
+
+
+def test_networks_of_mixed_precision_are_opened_in_float32(tmp_path, data_dir):
+  keras.config.set_dtype_policy("mixed_bfloat16")
+  try:
+    _network().save(tmp_path / "half.keras")
+  finally:
+    keras.config.set_dtype_policy("float32")
+  opened = sources.open_source(
+      model=tmp_path / "half.keras", dataset="digits", data_dir=data_dir
+  )
+  assert {layer.compute_dtype for layer in opened.model.layers} == {"float32"}
 
 
 def test_home_may_be_written_as_a_tilde(workdir, data_dir, monkeypatch):
@@ -137,6 +156,7 @@ def test_modules_of_custom_layers_are_imported_first(
     [
         ({}, "Give --workdir or --model.*workdir=None, model=None"),
         ({"workdir": "a", "model": "b"}, "one of them.*workdir=a, model=b"),
+        ({"model": ""}, "Give --workdir or --model"),
         ({"model": "model.keras"}, "needs --dataset and --data_dir"),
         ({"model": "model.keras", "dataset": "digits"}, "needs --dataset and"),
         ({"model": "model.keras", "data_dir": "x"}, "needs --dataset and"),
@@ -186,6 +206,7 @@ def _flat():
         ),
         (lambda: _network((None, None, 1)), r"fixed size.*\(None, None, None"),
         (_two_inputs, r"one input.*8, 8, 1\), \(None, 8, 8, 1"),
+        (lambda: _network(classes=7), "has 7 classes; digits has 10"),
         (_flat, r"one input \[batch, height.*\(None, 8\)"),
     ],
 )

@@ -33,6 +33,7 @@ PIP_NAMES = {
     "matplotlib": ("matplotlib",),
     "numpy": ("numpy",),
     "pytest": ("pytest",),
+    "scipy": ("scipy",),
     "sklearn": ("scikit-learn",),
     "tensorboard": ("tensorboard",),
     "tensorflow": ("tensorflow",),
