@@ -18,6 +18,7 @@ from pgates.losses import TargetRateLoss
 from pgates.measurements import budget_threshold
 from pgates.measurements import measure_gates
 from pgates.measurements import threshold_curve
+from pgates.metrics import class_open_rates
 from pgates.metrics import collapsed_share
 from pgates.metrics import GateOpenRates
 from pgates.metrics import open_rate_variance
@@ -59,6 +60,7 @@ __all__ = [
     "TargetRateLoss",
     "TemperatureSchedule",
     "budget_threshold",
+    "class_open_rates",
     "collapsed_share",
     "count_macs",
     "gated_blocks",

@@ -56,6 +56,24 @@ def collapsed_share(open_rates, *, low=0.05, high=0.95):
   return float(np.mean((open_rates < low) | (open_rates > high)))
 
 
+def class_open_rates(gates, labels, num_classes):
+  """Open rate of each block on the examples of each class.
+
+  Args:
+    gates: [examples, blocks], 1 where a block ran.
+    labels: integers [examples].
+    num_classes: rows.
+
+  Returns:
+    float64 [classes, blocks]; NaN for a class without examples.
+  """
+  gates, labels = np.asarray(gates, np.float64), np.asarray(labels)
+  rates = np.full((num_classes, gates.shape[1]), np.nan)
+  for label in np.unique(labels):
+    rates[label] = gates[labels == label].mean(axis=0)
+  return rates
+
+
 def open_rate_variance(open_rates):
   """Variance over blocks of their open rates; see `pgates.losses`."""
   return float(np.var(np.asarray(open_rates, np.float64)))

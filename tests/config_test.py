@@ -154,3 +154,20 @@ def test_differences_name_the_settings_but_not_where_the_data_lie():
       "epochs: 3 there, 2 here",
       "new: None there, 1 here",
   ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--preset=cifar10_resnet110", "--seed=3", "--jit_compile"),
+        (
+            *("--gate=independent", "--always_open=0,2", "--image_size=9"),
+            *("--initial_probability=0.3", "--gate_weight_decay=0.0"),
+            *("--target_rates=0.5,0.6", "--rate_loss=per_layer"),
+        ),
+    ],
+)
+def test_flags_of_a_configuration_make_it_again(arguments):
+  config = training_runs.config(*arguments)
+  assert training_runs.config(*config_lib.to_flags(config)) == config

@@ -101,6 +101,41 @@ def test_split_is_the_one_asked_for(workdir, data_dir):
   assert expected != on_test
 
 
+def test_curve_over_thresholds_is_measured_on_both_splits(workdir, data_dir):
+  value = _main(workdir, "--strategies=map", "--threshold_curve")
+  assert value["strategies"].keys() == {"map"}
+  model = keras.models.load_model(workdir / "model.keras", compile=False)
+  for split in ("validation", "test"):
+    curve = value["threshold_curves"][split]
+    assert [point["threshold"] for point in curve][::5] == [0, 0.5, 1]
+    accuracy = _accuracy(workdir, "map", *_data(data_dir, split))
+    assert curve[5]["accuracy"] == pytest.approx(accuracy)
+    assert curve[0]["macs"] == model.macs.dense
+    assert curve[-1]["macs"] == model.macs.always
+
+
+def test_another_file_may_be_written(workdir):
+  first = _main(workdir, "--strategies=always_open")
+  second = _main(workdir, "--strategies=map", "--output=other.json")
+  assert second == first
+  other = artifacts.read_json(workdir / "other.json")
+  assert other["strategies"].keys() == {"map"}
+
+
+def test_parameters_are_those_of_the_network_under_the_strategy(workdir):
+  value = _main(workdir, "--strategies=map,top_k:1")
+  model = keras.models.load_model(workdir / "model.keras", compile=False)
+  strategies = value["strategies"]
+  assert value["parameters"] == model.count_params()
+  assert strategies["map"]["parameters"] == model.count_params()
+  branches = [block.branch for block in pgates.gated_blocks(model)]
+  largest = max(branch.count_params() for branch in branches)
+  without = model.count_params() - sum(b.count_params() for b in branches)
+  pruned = strategies["top_k:1"]["parameters"]
+  # Of one branch at most, and no gates.
+  assert 0 < pruned < without + largest
+
+
 def test_recalibration_changes_the_result_but_not_the_model(workdir):
   saved = (workdir / "model.keras").read_bytes()
   plain = _main(workdir, "--strategies=map")

@@ -72,6 +72,7 @@ def _recomputed(model, outputs, labels):
       "macs": np.mean(macs.always + gates @ np.array(macs.branches)),
       "gate_patterns": len({tuple(row) for row in gates}),
       "gate_open_rates": gates.mean(axis=0),
+      "parameters": model.count_params(),
   }
 
 
@@ -230,6 +231,7 @@ def test_summary_tells_the_collapse_under_map(model, batches):
   found = evaluation.summary(model, results)
   macs = model.macs
   assert found == {
+      "parameters": model.count_params(),
       "dense_macs": macs.dense,
       "strategies": results,
       "gates": [

@@ -82,3 +82,11 @@ def test_variance_is_per_layer_less_per_batch_loss():
       pgates.open_rate_variance(rates),
       rtol=1e-5,
   )
+
+
+def test_class_open_rates_are_means_over_the_examples_of_a_class():
+  gates = [[1, 0], [0, 0], [1, 1], [1, 0]]
+  rates = pgates.class_open_rates(gates, [2, 2, 0, 2], 4)
+  nothing = [np.nan, np.nan]
+  expected = [[1, 1], nothing, [2 / 3, 0], nothing]
+  np.testing.assert_allclose(rates, expected)

@@ -2,11 +2,9 @@
 
 import threading
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import folding
 from export import saved_models
 from export import serving
 import pgates

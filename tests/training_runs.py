@@ -88,7 +88,8 @@ def newest_state(workdir):
 def history(workdir):
   """The lines of `history.jsonl`, but for their times."""
   lines = artifacts.read_json_lines(workdir / "history.jsonl")
-  return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+  times = ("seconds", "seconds_per_step")
+  return [{k: v for k, v in line.items() if k not in times} for line in lines]
 
 
 def small_model(seed=0):

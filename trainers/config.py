@@ -212,6 +212,26 @@ def rate_loss(config):
   )
 
 
+def to_flags(config):
+  """The arguments that `trainers.train` makes a configuration from.
+
+  Args:
+    config: a `Config`.
+
+  Returns:
+    A list of strings.
+  """
+  arguments = []
+  for name, value in dataclasses.asdict(config).items():
+    if isinstance(value, bool):
+      arguments.append(f"--{name}" if value else f"--no{name}")
+    elif isinstance(value, list):
+      arguments.append(f"--{name}={','.join(map(str, value))}")
+    elif value is not None:
+      arguments.append(f"--{name}={value}")
+  return arguments
+
+
 def differences(ours, theirs):
   """Settings that two runs differ in, but for where the data lie.
 

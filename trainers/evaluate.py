@@ -21,6 +21,7 @@ import image_data
 import pgates
 from trainers import evaluation
 from trainers import flags as shared_flags
+from trainers import run_folder
 
 _STRATEGIES = flags.DEFINE_list(
     "strategies",
@@ -41,6 +42,14 @@ _RECALIBRATE = flags.DEFINE_integer(
     "strategy; model.keras stays as it is",
     lower_bound=0,
 )
+_THRESHOLD_CURVE = flags.DEFINE_bool(
+    "threshold_curve",
+    False,
+    "Also accuracy and multiply-adds at eleven thresholds, on both splits",
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", "evaluation.json", "File to write in the workdir"
+)
 _REFERENCE = flags.DEFINE_string(
     "reference",
     None,
@@ -58,6 +67,8 @@ def evaluate_run(
     execution="masked",
     recalibrate_batch_norm=0,
     reference=None,
+    threshold_curve=False,
+    output="evaluation.json",
 ):
   """Evaluates the network of a run's folder and writes `evaluation.json`.
 
@@ -69,16 +80,18 @@ def evaluate_run(
     execution: `masked` or `routed`.
     recalibrate_batch_norm: batches to re-estimate statistics on, or 0.
     reference: the workdir of an evaluated run to print beside, or None.
+    threshold_curve: whether to measure the curve over thresholds, too.
+    output: name of the file to write in the workdir.
 
   Returns:
-    What `evaluation.json` holds.
+    What the file holds.
 
   Raises:
     FileNotFoundError: if a folder holds no finished run, or no evaluation.
     ValueError: if a strategy is malformed.
   """
   workdir = pathlib.Path(workdir).expanduser()
-  _check_files(workdir, "config.json", "model.keras")
+  run_folder.check_files(workdir, "config.json", "model.keras")
   if not strategies:
     raise ValueError("Give a strategy, or all.")
   for strategy in strategies if strategies != ["all"] else []:
@@ -88,7 +101,7 @@ def evaluate_run(
       settings["dataset"], data_dir=data_dir or settings["data_dir"]
   )
   if reference is not None:
-    reference = _read_reference(reference, dataset.name, split)
+    reference = run_folder.read_reference(reference, dataset.name, split)
   model = keras.models.load_model(workdir / "model.keras", compile=False)
   if strategies == ["all"]:
     strategies = evaluation.all_strategies(model)
@@ -98,10 +111,11 @@ def evaluate_run(
     ungated = reference["strategies"]["always_open"]
     print(_row("(reference)", ungated, dense))
   results = {}
+  batches = run_folder.batches(settings, dataset, split)
   for strategy, result in evaluation.evaluate(
       model,
       strategies,
-      _batches(settings, dataset, split),
+      batches,
       execution=execution,
       num_batches=recalibrate_batch_norm,
   ):
@@ -114,9 +128,14 @@ def evaluate_run(
       "recalibrate_batch_norm": recalibrate_batch_norm,
       **evaluation.summary(model, results),
   }
-  artifacts.write_json(workdir / "evaluation.json", value)
+  if threshold_curve:
+    value["threshold_curves"] = {
+        "validation": pgates.threshold_curve(model, batches.validation),
+        "test": pgates.threshold_curve(model, batches.test),
+    }
+  artifacts.write_json(workdir / output, value)
   print(f"MACs: multiply-adds per example, in % of {dense:,} dense ones.")
-  print(f"Wrote {workdir / 'evaluation.json'}.")
+  print(f"Wrote {workdir / output}.")
   return value
 
 
@@ -137,51 +156,6 @@ def _row(strategy, result, dense):
   )
 
 
-def _check_files(workdir, *names):
-  for name in names:
-    if not (workdir / name).is_file():
-      program = "evaluate" if name == "evaluation.json" else "train"
-      raise FileNotFoundError(
-          f"{workdir} has no {name}. Run `python -m trainers.{program} "
-          f"--workdir={workdir}` to the end first."
-      )
-
-
-def _read_reference(workdir, dataset, split):
-  workdir = pathlib.Path(workdir).expanduser()
-  _check_files(workdir, "evaluation.json")
-  value = artifacts.read_json(workdir / "evaluation.json")
-  found = (value["dataset"], value["split"])
-  if found != (dataset, split) or "always_open" not in value["strategies"]:
-    raise ValueError(
-        f"--reference must be evaluated as always_open on {split} of {dataset}."
-        f" {workdir} holds {', '.join(value['strategies'])} on {found[1]} of "
-        f"{found[0]}."
-    )
-  return value
-
-
-def _batches(settings, dataset, split):
-  def batches_of(name):
-    return image_data.eval_batches(
-        dataset,
-        name,
-        batch_size=settings["batch_size"],
-        image_size=settings["image_size"],
-    )
-
-  train = image_data.train_batches(
-      dataset,
-      batch_size=settings["batch_size"],
-      seed=settings["seed"],
-      image_size=settings["image_size"],
-      augmentation=settings["augmentation"],
-  )
-  return evaluation.Batches(
-      test=batches_of(split), validation=batches_of("validation"), train=train
-  )
-
-
 def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
@@ -199,6 +173,8 @@ def main(argv):
         execution=_EXECUTION.value,
         recalibrate_batch_norm=_RECALIBRATE.value,
         reference=_REFERENCE.value,
+        threshold_curve=_THRESHOLD_CURVE.value,
+        output=_OUTPUT.value,
     )
   except (ValueError, FileNotFoundError) as error:
     sys.exit(f"trainers.evaluate: {error}")

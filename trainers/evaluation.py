@@ -105,7 +105,11 @@ def _evaluate_one(model, strategy, batches, execution, num_batches):
     )
   passes = argument if name == "ensemble" else 1
   seeds = range(_NUM_SEEDS) if name in _RANDOM else [0]
-  return {**_measure(decided, batches.test, passes, seeds), **found}
+  return {
+      **_measure(decided, batches.test, passes, seeds),
+      "parameters": decided.count_params(),
+      **found,
+  }
 
 
 def _measure(model, test, passes, seeds):
@@ -169,6 +173,7 @@ def summary(model, results):
   first = next(iter(results.values()))
   rates = results.get("map", first)["gate_open_rates"]
   return {
+      "parameters": model.count_params(),
       "dense_macs": macs.dense,
       "strategies": results,
       "gates": [

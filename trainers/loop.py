@@ -96,12 +96,16 @@ class Loop:
       self._model.reset_metrics()
     self._train(batches, epoch, first, callbacks)
     train = self._metrics()
+    seconds = {"seconds_per_step": None}
+    if first < self._steps_per_epoch:  # Else it was stopped at its very end.
+      elapsed = time.monotonic() - start
+      seconds["seconds_per_step"] = elapsed / (self._steps_per_epoch - first)
     rates = {"gate_open_rates": self._rates()}
     self._model.evaluate(validation, callbacks=callbacks, verbose=0)
     train |= {f"val_{name}": value for name, value in self._metrics().items()}
     rates["val_gate_open_rates"] = self._rates()
     callbacks.on_epoch_end(epoch, train)
-    seconds = {"seconds": round(time.monotonic() - start, 3)}
+    seconds["seconds"] = round(time.monotonic() - start, 3)
     return {
         "epoch": epoch + 1,
         # JSON has no NaN; callbacks want one.

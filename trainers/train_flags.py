@@ -137,6 +137,18 @@ def config_from_flags():
   Raises:
     ValueError: if the settings do not fit together.
   """
+  return config_lib.Config(**settings_from_flags())
+
+
+def settings_from_flags():
+  """The fields of `config_from_flags`, not yet held against each other.
+
+  Returns:
+    A dict.
+
+  Raises:
+    ValueError: if a list is not one of numbers.
+  """
   values = flags.FLAGS
   preset = config_lib.PRESETS[_PRESET.value] if _PRESET.value else {}
   settings = {}
@@ -152,7 +164,7 @@ def config_from_flags():
   if settings["init_from"]:
     path = os.path.expanduser(settings["init_from"])
     settings["init_from"] = os.path.abspath(path)
-  return config_lib.Config(**settings)
+  return settings
 
 
 def _numbers(name, texts, kind):

@@ -15,6 +15,7 @@ import image_data
 import pgates
 from trainers import config as config_lib
 from trainers import distribution
+from trainers import gate_probe
 from trainers import loop as loop_lib
 from trainers import networks
 from trainers import optimization
@@ -77,9 +78,7 @@ def run(config, workdir):
       steps_per_epoch=steps_per_epoch,
       checkpoints=checkpoints,
       history_path=workdir / "history.jsonl",
-      epoch_writer=tensorboard.EpochWriter(
-          workdir / "tensorboard", block_names=model.macs.names
-      ),
+      epoch_writer=_epoch_writer(config, dataset, model, workdir),
   )
   with _stop_on_sigterm(loop):
     loop.run(
@@ -136,6 +135,24 @@ def make_model(config, dataset, *, steps_per_epoch):
   )
   model.optimizer.build(model.trainable_variables)
   return model
+
+
+def _epoch_writer(config, dataset, model, workdir):
+  gated = any(b.gate is not None for b in pgates.gated_blocks(model))
+  # Not `validation_batches`, whose labels may be smoothed.
+  batches = image_data.eval_batches(
+      dataset,
+      "validation",
+      batch_size=config.batch_size,
+      image_size=config.image_size,
+  )
+  return tensorboard.EpochWriter(
+      workdir / "tensorboard",
+      block_names=model.macs.names,
+      settings=dataclasses.asdict(config),
+      probe=gate_probe.GateProbe(model, batches) if gated else None,
+      num_classes=dataset.num_classes,
+  )
 
 
 def training_batches(config, dataset, *, first_step=0):

@@ -1,0 +1,97 @@
+"""Trains and evaluates one recipe under several methods, targets and seeds.
+
+    python -m trainers.compare --preset=cluttered_digits --workdir=runs/compare
+
+Each run has an ordinary folder, METHOD_TARGET/seedN, made by `trainers.train`
+and `trainers.evaluate`. The same command continues an interrupted comparison;
+what is finished is not run again. At the end stand `comparison.json` and
+`comparison.md`.
+"""
+
+import pathlib
+import subprocess
+import sys
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from file_io import artifacts
+from trainers import comparison
+from trainers import comparison_runs
+from trainers import comparison_summary
+from trainers import comparison_table
+from trainers import flags as shared_flags
+from trainers import tensorboard
+from trainers import train_flags
+from trainers import training
+
+_METHODS = flags.DEFINE_list(
+    "methods", list(comparison.METHODS), "Of: " + ", ".join(comparison.METHODS)
+)
+_SEEDS = flags.DEFINE_integer(
+    "seeds", 5, "How many; they are 0, 1, 2, ...", lower_bound=1
+)
+_JOBS = flags.DEFINE_integer(
+    "jobs", 1, "Runs at a time; they share the processor cores", lower_bound=1
+)
+_RECALIBRATION_BATCHES = flags.DEFINE_integer(
+    "recalibration_batches",
+    20,
+    "Training batches to re-estimate batch-norm statistics on",
+    lower_bound=1,
+)
+
+
+def write_results(workdir, settings, cells):
+  """Writes `comparison.json` and `comparison.md` of finished cells."""
+  results = [comparison.read_cell(workdir, cell) for cell in cells]
+  value = {
+      "command": ["python", "-m", "trainers.compare", *sys.argv[1:]],
+      "recipe": settings,
+      **comparison_summary.summarize(results),
+  }
+  text = comparison_table.markdown(value)
+  artifacts.write_json(workdir / "comparison.json", value)
+  tensorboard.write_hparams_of(workdir, comparison.OWN_SETTINGS)
+  artifacts.write_text(workdir / "comparison.md", text)
+  print(text)
+  print(f"Wrote {workdir / 'comparison.json'} and comparison.md.")
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
+  logging.set_verbosity(logging.WARNING)
+  taken = {*comparison.OWN_SETTINGS} - {"target_rates"}
+  given = sorted(name for name in taken if flags.FLAGS[name].present)
+  if given:
+    raise app.UsageError(f"--methods and --seeds decide: {', '.join(given)}")
+  workdir = pathlib.Path(shared_flags.WORKDIR.value).expanduser()
+  try:
+    settings = train_flags.settings_from_flags()
+    cells = comparison.make_cells(
+        _METHODS.value, settings.pop("target_rates"), range(_SEEDS.value)
+    )
+    runs = comparison_runs.ComparisonRuns(
+        cells,
+        settings,
+        workdir,
+        num_recalibration_batches=_RECALIBRATION_BATCHES.value,
+        num_jobs=_JOBS.value,
+    )
+    comparison_runs.stop_on_sigterm(runs)
+    runs.run(echo=lambda line: print(line, flush=True))
+    write_results(workdir, settings, cells)
+  except ValueError as error:
+    sys.exit(f"trainers.compare: {error}")
+  except comparison_runs.Stopped:
+    print("Saved. The same command continues the comparison.", flush=True)
+    sys.exit(training.STOPPED_EXIT_CODE)
+  except subprocess.CalledProcessError as error:
+    folder = next(a for a in error.cmd if a.startswith("--workdir="))
+    sys.exit(f"trainers.compare: a run failed. See {folder[10:]}/log.txt.")
+
+
+if __name__ == "__main__":
+  app.run(main)

@@ -1,0 +1,44 @@
+"""Writes a run, or a comparison, as one page to look at.
+
+    python -m trainers.report --workdir=runs/digits
+
+The folder must have been evaluated (`trainers.evaluate`), or hold a finished
+comparison (`trainers.compare`). `report.html` needs no other file.
+"""
+
+import pathlib
+import sys
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from trainers import flags as shared_flags
+from trainers import report_writer
+
+_REFERENCE = flags.DEFINE_string(
+    "reference",
+    None,
+    "The workdir of an ungated network, evaluated on the same split, to mark",
+)
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
+  logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
+  data_dir = shared_flags.DATA_DIR
+  try:
+    path = report_writer.write_report(
+        pathlib.Path(shared_flags.WORKDIR.value),
+        reference=_REFERENCE.value,
+        # By default the folder that the run was trained from.
+        data_dir=data_dir.value if data_dir.present else None,
+    )
+  except (ValueError, FileNotFoundError) as error:
+    sys.exit(f"trainers.report: {error}")
+  print(f"Wrote {path}: open it in a browser.")
+
+
+if __name__ == "__main__":
+  app.run(main)

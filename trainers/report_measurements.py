@@ -1,0 +1,81 @@
+"""What a report shows of a network: what its gates decide on the test set."""
+
+import dataclasses
+
+import numpy as np
+
+import pgates
+
+
+@dataclasses.dataclass(frozen=True)
+class Decisions:
+  """What MAP decides for each example of a split.
+
+  Args:
+    gates: bool [examples, blocks].
+    labels: integers [examples].
+    predictions: integers [examples].
+    macs: executed multiply-adds [examples].
+    extremes: the images of `cheapest` and `dearest`: index -> uint8 [height,
+      width, channels].
+    cheapest: indices of the examples that execute least, least first.
+    dearest: indices of those that execute most, most first.
+  """
+
+  gates: np.ndarray
+  labels: np.ndarray
+  predictions: np.ndarray
+  macs: np.ndarray
+  extremes: dict[int, np.ndarray]
+  cheapest: list[int]
+  dearest: list[int]
+
+  @property
+  def num_patterns(self):
+    """Number of different combinations of gates."""
+    return len(np.unique(self.gates, axis=0))
+
+
+def decide(model, batches, *, num_extremes=8):
+  """Decides all examples of a data set by MAP.
+
+  Args:
+    model: a `pgates.GatedModel`.
+    batches: batched `tf.data.Dataset` of (images, labels), read twice: once
+      to decide, once for the few images to show.
+    num_extremes: examples to show at each end.
+
+  Returns:
+    `Decisions`.
+  """
+  decided = pgates.with_strategy(model, "map")
+  gates, labels, predictions = [], [], []
+  for images, of_batch in batches:
+    outputs = decided.predict_on_batch(images)
+    gates.append(outputs["gates"] > 0)
+    predictions.append(outputs["logits"].argmax(axis=-1))
+    labels.append(of_batch.numpy())
+  gates = np.concatenate(gates)
+  macs = np.asarray(model.macs.executed(gates))
+  # Among equals the first, at both ends.
+  cheapest = np.argsort(macs, kind="stable")[:num_extremes].tolist()
+  dearest = np.argsort(-macs, kind="stable")[:num_extremes].tolist()
+  return Decisions(
+      gates=gates,
+      labels=np.concatenate(labels),
+      predictions=np.concatenate(predictions),
+      macs=macs,
+      extremes=_images(batches, {*cheapest, *dearest}),
+      cheapest=cheapest,
+      dearest=dearest,
+  )
+
+
+def _images(batches, indices):
+  found, first = {}, 0
+  for images, _ in batches:
+    for index in indices & set(range(first, first + len(images))):
+      pixels = np.asarray(images[index - first])
+      found[index] = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    first += len(images)
+  return found

@@ -1,0 +1,74 @@
+"""The page of a run or a comparison: what goes in, and the file."""
+
+import pathlib
+
+import keras
+
+from file_io import artifacts
+import image_data
+import pgates
+from trainers import report_comparison
+from trainers import report_measurements
+from trainers import report_run
+from trainers import run_folder
+
+
+def write_report(workdir, *, reference=None, data_dir=None):
+  """Writes `report.html` into the folder of a run or a comparison.
+
+  Args:
+    workdir: the folder.
+    reference: the workdir of an ungated network to mark, for a run; or None.
+    data_dir: of the data sets; None for the run's.
+
+  Returns:
+    The path of the page.
+
+  Raises:
+    FileNotFoundError: if something is missing; says what writes it.
+    ValueError: if the reference was evaluated on something else.
+  """
+  workdir = pathlib.Path(workdir).expanduser()
+  if (workdir / "recipe.json").exists():
+    text = _of_comparison(workdir)
+  else:
+    text = _of_run(workdir, reference, data_dir)
+  path = workdir / "report.html"
+  artifacts.write_text(path, text)
+  return path
+
+
+def _of_comparison(workdir):
+  run_folder.check_files(workdir, "comparison.json")
+  value = artifacts.read_json(workdir / "comparison.json")
+  return report_comparison.page(value)
+
+
+def _of_run(workdir, reference, data_dir):
+  run_folder.check_files(
+      workdir, "config.json", "model.keras", "evaluation.json"
+  )
+  settings = artifacts.read_json(workdir / "config.json")["settings"]
+  evaluation = artifacts.read_json(workdir / "evaluation.json")
+  dataset = image_data.open_dataset(
+      settings["dataset"], data_dir=data_dir or settings["data_dir"]
+  )
+  split = evaluation["split"]
+  ungated = None
+  if reference is not None:
+    ungated = run_folder.read_reference(reference, dataset.name, split)
+  model = keras.models.load_model(workdir / "model.keras", compile=False)
+  decisions = None
+  if any(block.gate is not None for block in pgates.gated_blocks(model)):
+    decisions = report_measurements.decide(
+        model, run_folder.batches(settings, dataset, split).test
+    )
+  return report_run.page(
+      workdir,
+      settings=settings,
+      evaluation=evaluation,
+      history=artifacts.read_json_lines(workdir / "history.jsonl"),
+      decisions=decisions,
+      classes=dataset.class_names,
+      ungated=ungated,
+  )

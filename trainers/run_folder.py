@@ -1,0 +1,80 @@
+"""What programs read in the folder of a finished run."""
+
+import pathlib
+
+from file_io import artifacts
+import image_data
+from trainers import evaluation
+
+_WRITERS = {"evaluation.json": "evaluate", "comparison.json": "compare"}
+
+
+def check_files(workdir, *names):
+  """Raises a FileNotFoundError that says which program writes the file."""
+  for name in names:
+    if not (workdir / name).is_file():
+      program = _WRITERS.get(name, "train")
+      raise FileNotFoundError(
+          f"{workdir} has no {name}. Run `python -m trainers.{program} "
+          f"--workdir={workdir}` to the end first."
+      )
+
+
+def read_reference(workdir, dataset, split):
+  """Reads what an ungated network reached on the same examples.
+
+  Args:
+    workdir: of its run.
+    dataset: name of the data set.
+    split: that was evaluated.
+
+  Returns:
+    Its `evaluation.json`.
+
+  Raises:
+    FileNotFoundError: if it was not evaluated.
+    ValueError: if it was evaluated on something else.
+  """
+  workdir = pathlib.Path(workdir).expanduser()
+  check_files(workdir, "evaluation.json")
+  value = artifacts.read_json(workdir / "evaluation.json")
+  found = (value["dataset"], value["split"])
+  if found != (dataset, split) or "always_open" not in value["strategies"]:
+    raise ValueError(
+        f"--reference must be evaluated as always_open on {split} of {dataset}."
+        f" {workdir} holds {', '.join(value['strategies'])} on {found[1]} of "
+        f"{found[0]}."
+    )
+  return value
+
+
+def batches(settings, dataset, split):
+  """What the network of a run is evaluated on.
+
+  Args:
+    settings: of its `config.json`.
+    dataset: an `image_data.ImageDataset`.
+    split: to report on.
+
+  Returns:
+    `evaluation.Batches`.
+  """
+
+  def batches_of(name):
+    return image_data.eval_batches(
+        dataset,
+        name,
+        batch_size=settings["batch_size"],
+        image_size=settings["image_size"],
+    )
+
+  train = image_data.train_batches(
+      dataset,
+      batch_size=settings["batch_size"],
+      seed=settings["seed"],
+      image_size=settings["image_size"],
+      augmentation=settings["augmentation"],
+  )
+  return evaluation.Batches(
+      test=batches_of(split), validation=batches_of("validation"), train=train
+  )
