@@ -10,6 +10,8 @@ SHELL := bash
 PYTHON ?= python3.11 python3
 WORKDIR ?= runs/demo
 DATA_DIR ?= $(HOME)/tensorflow_datasets
+# Processes that run tests, which take about 2 GB each.
+JOBS ?= 2
 # More arguments for pytest (`make test ARGS="-k gates"`), uv (`make lock`).
 ARGS ?=
 
@@ -23,7 +25,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z.-]+:.*## / \
 	  {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables: PYTHON WORKDIR DATA_DIR ARGS"
+	@echo "Variables: PYTHON WORKDIR DATA_DIR JOBS ARGS"
 
 .PHONY: .venv
 .venv: $(STAMP) ## Install requirements_lock.txt into .venv (needs Python 3.11)
@@ -43,10 +45,10 @@ $(STAMP): requirements_lock.txt
 	@touch $@
 
 test: $(STAMP) ## Run the tests, without the slow ones
-	$(RUN) -m pytest -m "not slow" $(ARGS)
+	$(RUN) -m pytest --numprocesses=$(JOBS) -m "not slow" $(ARGS)
 
 test-all: $(STAMP) ## Run every test; the slow ones install packages
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest --numprocesses=$(JOBS) $(ARGS)
 
 lint: $(STAMP) ## Check style: ruff and pyink
 	$(RUN) -m ruff check .
@@ -70,14 +72,14 @@ lock: ## Pin requirements anew (`make lock ARGS=--upgrade`: newest versions)
 build-files: $(STAMP) ## Write the BUILD files from the sources' imports
 	$(RUN) -m tools.update_build_files
 
-demo: $(STAMP) ## Train on digits with and without gates, compare, export
+demo: $(STAMP) ## Train on digits with and without gates; export; report
 	$(RUN) -m trainers.train --preset=digits --gate=none \
 	  --workdir="$(WORKDIR)/ungated" --data_dir="$(DATA_DIR)"
 	$(RUN) -m trainers.train --preset=digits \
 	  --workdir="$(WORKDIR)/gated" --data_dir="$(DATA_DIR)"
 	$(RUN) -m trainers.evaluate --strategies=all \
 	  --workdir="$(WORKDIR)/ungated" --data_dir="$(DATA_DIR)"
-	$(RUN) -m trainers.evaluate --strategies=all \
+	$(RUN) -m trainers.evaluate --strategies=all --threshold_curve \
 	  --workdir="$(WORKDIR)/gated" --reference="$(WORKDIR)/ungated" \
 	  --data_dir="$(DATA_DIR)"
 	$(RUN) -m export.export_model --name=digits --gating=fixed,dynamic \
@@ -88,6 +90,9 @@ demo: $(STAMP) ## Train on digits with and without gates, compare, export
 	$(RUN) -m benchmarks.latency --rates=map --batch_sizes=1 --repeats=100 \
 	  --workdir="$(WORKDIR)/gated" --data_dir="$(DATA_DIR)" \
 	  --output="$(WORKDIR)/latency.json"
+	$(RUN) -m trainers.report \
+	  --workdir="$(WORKDIR)/gated" --reference="$(WORKDIR)/ungated" \
+	  --data_dir="$(DATA_DIR)"
 
 clean: ## Remove caches and build products; keep .venv and runs/
 	rm -rf .pytest_cache .ruff_cache .setuptools build dist *.egg-info

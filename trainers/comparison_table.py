@@ -20,10 +20,10 @@ def markdown(value):
   parts = [
       "# Comparison",
       f"MACs %: executed multiply-adds by {value['dense_macs']:,}, those of "
-      "the ungated network. `+-` is the standard deviation over seeds; brackets "
-      "hold 95 % intervals of paired differences, in points; `detectable` is "
-      "the smallest true difference that so many seeds would have shown with "
-      "probability 0.8.",
+      "the ungated network. `+-` is the standard deviation over seeds; "
+      "brackets hold 95 % intervals of paired differences, in points; "
+      "`detectable` is the smallest true difference that so many seeds would "
+      "have shown with probability 0.8.",
   ]
   for title, text, header, rows in tables(value):
     parts += [f"## {title}", text, _table(header, rows)]
