@@ -106,12 +106,14 @@ def small_model(seed=0):
 
 
 def read_scalars(directory):
-  """What event files hold: {(tag, step): value}."""
+  """The scalars of event files: {(tag, step): value}."""
   found = {}
   for path in sorted(directory.glob("events.*")):
     for event in tf.compat.v1.train.summary_iterator(str(path)):
       for value in event.summary.value:
-        found[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+        if value.metadata.plugin_data.plugin_name == "scalars":
+          tensor = tf.make_ndarray(value.tensor)
+          found[value.tag, event.step] = float(tensor)
   return found
 
 

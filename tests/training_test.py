@@ -221,7 +221,7 @@ def test_tensorboard_shows_the_history(runs):
       assert scalars["accuracy", step] == line[f"{prefix}accuracy"]
       assert scalars["loss/rate", step] == line[f"{prefix}rate_loss"]
       rates = line[f"{prefix}gate_open_rates"]
-      assert scalars["gate_open_rates/block1", step] == rates[1]
+      assert scalars["open_rates_blocks/block1", step] == rates[1]
 
 
 def test_config_is_enough_to_run_it_again(runs, data_dir):
