@@ -22,20 +22,6 @@ def _images():
   return np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 1))
 
 
-@pytest.fixture(scope="module")
-def ungated(tmp_path_factory):
-  """An ungated network whose every weight is random, and its file."""
-  keras.utils.set_random_seed(5)
-  model = _network("--gate=none")
-  generator = np.random.default_rng(1)
-  for variable in model.weights:
-    noise = generator.normal(scale=0.1, size=variable.shape)
-    variable.assign(np.abs(variable + noise))  # Variances are positive.
-  path = tmp_path_factory.mktemp("source") / "model.keras"
-  model.save(path)
-  return model, path
-
-
 @pytest.mark.parametrize(
     "network, num_blocks", [("cifar_resnet14", 6), ("resnet50", 16)]
 )
@@ -107,57 +93,3 @@ def test_noise_of_the_gates_is_seeded():
   assert states("--seed=3") == states("--seed=3")
   assert states("--seed=3") != states("--seed=4")
   assert len({tuple(state) for state in states()}) == 3
-
-
-@pytest.mark.parametrize("of_workdir", [False, True])
-def test_initial_weights_are_those_of_the_other_network(ungated, of_workdir):
-  source, path = ungated
-  model = _network()
-  before = [np.asarray(v) for gate in _gates(model) for v in gate.weights]
-  networks.load_initial_weights(model, path.parent if of_workdir else path)
-  opened = pgates.with_strategy(model, "always_open")
-  np.testing.assert_allclose(
-      opened.predict(_images(), verbose=0)["logits"],
-      source.predict(_images(), verbose=0)["logits"],
-      atol=1e-6,
-      rtol=1e-6,
-  )
-  after = [np.asarray(v) for gate in _gates(model) for v in gate.weights]
-  for old, new in zip(before, after, strict=True):
-    np.testing.assert_array_equal(new, old)
-
-
-def test_gates_start_fresh_from_a_gated_network_too(tmp_path):
-  source = _network("--gate=independent", "--initial_probability=0.3")
-  source.save(tmp_path / "model.keras")
-  model = _network("--gate=independent", "--initial_probability=0.6")
-  networks.load_initial_weights(model, tmp_path)
-  for gate in _gates(model):
-    np.testing.assert_allclose(float(gate.logit), np.log(0.6 / 0.4), rtol=1e-6)
-  np.testing.assert_array_equal(
-      model.get_layer("classifier").kernel,
-      source.get_layer("classifier").kernel,
-  )
-
-
-def test_missing_source_is_an_error(tmp_path):
-  for path in (tmp_path, tmp_path / "other.keras"):
-    with pytest.raises(FileNotFoundError, match="--init_from: there is no"):
-      networks.load_initial_weights(_network(), path)
-
-
-def test_weight_that_is_missing_is_named_and_the_model_stays(ungated):
-  model = _network("--network=cifar_resnet14")
-  before = [np.asarray(v) for v in model.weights]
-  with pytest.raises(ValueError, match="stage1_block1/.* is missing in"):
-    networks.load_initial_weights(model, ungated[1])
-  for old, new in zip(before, model.weights, strict=True):
-    np.testing.assert_array_equal(new, old)
-
-
-def test_weight_of_another_shape_is_named(ungated):
-  config = training_runs.config("--network=cifar_resnet8")
-  model = networks.build_network(config, image_shape=(8, 8, 1), num_classes=4)
-  message = r"classifier/kernel of shape \(64, 4\) is of shape \(64, 10\)"
-  with pytest.raises(ValueError, match=message):
-    networks.load_initial_weights(model, ungated[1])

@@ -152,6 +152,10 @@ def test_page_of_a_comparison_shows_its_tables_and_plots(comparison):
   for words in ("ungated network<", "Pareto front<", "pruned<", "block1<"):
     assert words in page
   assert "--seeds=2" in text and "0.25" in text
+  plot = (comparison / "comparison.svg").read_text()
+  # By itself: it has no page to take colours from.
+  assert "per_batch_dependent<" in plot and "#ffffff" in plot
+  assert "var(--" not in plot and "currentColor" not in plot
 
 
 def test_comparison_that_is_not_finished_is_refused(comparison):

@@ -33,6 +33,7 @@ PIP_NAMES = {
     "matplotlib": ("matplotlib",),
     "numpy": ("numpy",),
     "pytest": ("pytest",),
+    "safetensors": ("safetensors",),
     "scipy": ("scipy",),
     "sklearn": ("scikit-learn",),
     "tensorboard": ("tensorboard",),

@@ -4,8 +4,8 @@
 
 Each run has an ordinary folder, METHOD_TARGET/seedN, made by `trainers.train`
 and `trainers.evaluate`. The same command continues an interrupted comparison;
-what is finished is not run again. At the end stand `comparison.json` and
-`comparison.md`.
+what is finished is not run again. At the end stand `comparison.json`, its
+tables in `comparison.md`, and `report.html` to look at.
 """
 
 import pathlib
@@ -22,6 +22,7 @@ from trainers import comparison_runs
 from trainers import comparison_summary
 from trainers import comparison_table
 from trainers import flags as shared_flags
+from trainers import report_writer
 from trainers import tensorboard
 from trainers import train_flags
 from trainers import training
@@ -44,7 +45,7 @@ _RECALIBRATION_BATCHES = flags.DEFINE_integer(
 
 
 def write_results(workdir, settings, cells):
-  """Writes `comparison.json` and `comparison.md` of finished cells."""
+  """Writes what is to be said of finished cells."""
   results = [comparison.read_cell(workdir, cell) for cell in cells]
   value = {
       "command": ["python", "-m", "trainers.compare", *sys.argv[1:]],
@@ -56,7 +57,8 @@ def write_results(workdir, settings, cells):
   tensorboard.write_hparams_of(workdir, comparison.OWN_SETTINGS)
   artifacts.write_text(workdir / "comparison.md", text)
   print(text)
-  print(f"Wrote {workdir / 'comparison.json'} and comparison.md.")
+  path = report_writer.write_report(workdir)
+  print(f"Wrote {path}, comparison.json, comparison.md and comparison.svg.")
 
 
 def main(argv):

@@ -41,6 +41,9 @@ PRESETS = {
         "weight_decay": 5e-4,
         "target_rates": [0.6],
         "rate_loss_weight": 2.0,
+        # benchmarks/results/tuning_cluttered_digits.md has what was tried.
+        "gate_learning_rate_multiplier": 10.0,
+        "gate_weight_decay": 0.0,
     },
     # The papers' recipe; its weight decay is PyTorch's, coupled.
     "cifar10_resnet110": {

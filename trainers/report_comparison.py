@@ -20,7 +20,7 @@ def page(value):
   """
   recipe = value["recipe"]
   sections = [
-      _accuracy(value),
+      _methods(value),
       _equal_macs(value["equal_macs"]),
       _rates(value),
       *(_table(*part) for part in comparison_table.tables(value)),
@@ -49,8 +49,16 @@ def _point(entry):
   }
 
 
-def _accuracy(value):
-  """Accuracy against multiply-adds of each method, under MAP and pruned."""
+def methods_plot(value, *, standalone=False):
+  """Accuracy against multiply-adds of each method, under MAP and pruned.
+
+  Args:
+    value: of `comparison.json`.
+    standalone: as in `report_plots.svg`.
+
+  Returns:
+    An `<svg>` element.
+  """
   series, ungated = collections.defaultdict(list), None
   pruned = []
   for row in value["rows"]:
@@ -66,19 +74,23 @@ def _accuracy(value):
       (name, sorted(points, key=lambda point: point["macs"]))
       for name, points in series.items()
   ]
-  plot = report_plots.svg(
+  return report_plots.svg(
       report_plots.accuracy_against_macs,
       named,
       pruned=pruned,
       ungated=ungated,
       label="Accuracy against executed multiply-adds, by method",
+      standalone=standalone,
   )
+
+
+def _methods(value):
   return report_page.section(
       "Methods",
       "Learned gates under MAP, one point a target; stochastic depth with all "
       "blocks (expected). Bars are standard deviations over seeds. Pruned: the "
       "blocks open for less than half of the validation data dropped.",
-      plot,
+      methods_plot(value),
   )
 
 

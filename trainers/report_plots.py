@@ -38,33 +38,36 @@ _STYLE = {
 }
 
 
-def svg(draw, *arguments, label, **options):
-  """Draws a figure as SVG that stands in a page.
+def svg(draw, *arguments, label, standalone=False, **options):
+  """Draws a figure as SVG.
 
   Args:
     draw: one of the functions below.
     *arguments: of it.
     label: what it shows, for those who cannot see it.
+    standalone: whether it is a file of its own, on white; else it stands in a
+      page, and its colours are `currentColor` and `var(--NAME)` for the names
+      of `COLORS`.
     **options: of it.
 
   Returns:
-    An `<svg>` element; colours are `currentColor` and `var(--NAME)` for the
-    names of `COLORS`.
+    An `<svg>` element.
   """
   with matplotlib.rc_context(_STYLE):
     figure = draw(*arguments, **options)
     stream = io.StringIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None})
+    ground = "white" if standalone else "none"
+    figure.savefig(
+        stream, format="svg", metadata={"Date": None}, facecolor=ground
+    )
   text = stream.getvalue()
   text = text[text.index("<svg") :]
-  for color, name in ((_INK, "currentColor"), *_page_colors()):
-    text = text.replace(color, name)
+  if not standalone:
+    text = text.replace(_INK, "currentColor")
+    for name, color in COLORS.items():
+      text = text.replace(color, f"var(--{name})")
   label = html.escape(label)
   return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
-
-
-def _page_colors():
-  return [(color, f"var(--{name})") for name, color in COLORS.items()]
 
 
 def _figure(width, height):

@@ -16,6 +16,8 @@ from trainers import run_folder
 def write_report(workdir, *, reference=None, data_dir=None):
   """Writes `report.html` into the folder of a run or a comparison.
 
+  A comparison gets its main plot as `comparison.svg`, too.
+
   Args:
     workdir: the folder.
     reference: the workdir of an ungated network to mark, for a run; or None.
@@ -41,6 +43,8 @@ def write_report(workdir, *, reference=None, data_dir=None):
 def _of_comparison(workdir):
   run_folder.check_files(workdir, "comparison.json")
   value = artifacts.read_json(workdir / "comparison.json")
+  plot = report_comparison.methods_plot(value, standalone=True)
+  artifacts.write_text(workdir / "comparison.svg", plot)
   return report_comparison.page(value)
 
 

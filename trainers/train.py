@@ -25,7 +25,12 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
   try:
     training.run(train_flags.config_from_flags(), flags.WORKDIR.value)
-  except (ValueError, FileNotFoundError, FloatingPointError) as error:
+  except (
+      ValueError,
+      FileNotFoundError,
+      ImportError,
+      FloatingPointError,
+  ) as error:
     sys.exit(f"trainers.train: {error}")
   except loop.Stopped:
     print("Saved. The same command continues the run.", flush=True)

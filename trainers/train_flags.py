@@ -115,7 +115,9 @@ def _define():
   text(
       "init_from",
       None,
-      "A .keras file or a workdir to take the weights from; gates start fresh",
+      "Weights to start from: a workdir; a .keras file; .safetensors, .npz or "
+      ".pth with torchvision's, timm's or ConvNet-AIG's names. Gates start "
+      "fresh, but for ConvNet-AIG's",
   )
 
 

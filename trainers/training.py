@@ -16,6 +16,7 @@ import pgates
 from trainers import config as config_lib
 from trainers import distribution
 from trainers import gate_probe
+from trainers import initial_weights
 from trainers import loop as loop_lib
 from trainers import networks
 from trainers import optimization
@@ -126,7 +127,7 @@ def make_model(config, dataset, *, steps_per_epoch):
       config, image_shape=shape, num_classes=dataset.num_classes
   )
   if config.init_from:
-    networks.load_initial_weights(model, config.init_from)
+    initial_weights.load_initial_weights(model, config.init_from)
   model.compile(
       optimization.make_optimizer(config, steps_per_epoch=steps_per_epoch),
       optimization.make_loss(config),

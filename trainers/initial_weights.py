@@ -1,0 +1,132 @@
+"""Weights of other networks to start from, whatever program wrote them."""
+
+import importlib
+import pathlib
+import re
+
+import keras
+import numpy as np
+
+import pgates
+
+_GATE_ENTRY = re.compile(r"\.fc(1|2|1bn)\.")
+_KERAS_SUFFIXES = (".h5", ".hdf5", ".weights")
+_SUFFIXES = ".keras, .safetensors, .npz, .pth, .pt or .tar"
+_OTHER_LAYOUT = (
+    "Residual networks of Keras Applications and KerasCV have another layout "
+    "(biased convolutions, other epsilons and padding, strides on the first "
+    "1x1), so that their weights would compute something else here. Take "
+    "torchvision's or timm's, as .safetensors, .npz or .pth."
+)
+
+
+def load_initial_weights(model, path):
+  """Takes the weights of another network.
+
+  Gates keep their own, but for those of a ConvNet-AIG checkpoint into
+  data-dependent gates.
+
+  Args:
+    model: a `pgates.GatedModel` of `networks.build_network`.
+    path: the workdir of a run; a `.keras` file of ours; or a file of arrays by
+      torchvision's, timm's or ConvNet-AIG's names: `.safetensors`, `.npz`, and
+      where PyTorch is installed `.pth`, `.pt` or `.tar`.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ImportError: for a file of PyTorch's, if it is not installed.
+    ValueError: if a weight is missing there or has another shape, which is
+      named, or the layout is another. The model is then as before.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    path = path / "model.keras"
+  if not path.is_file():
+    raise FileNotFoundError(
+        f"--init_from: there is no {path}. Give the workdir of a finished run, "
+        f"or a file: {_SUFFIXES}."
+    )
+  try:
+    if path.suffix == ".keras":
+      _load_keras(model, path)
+    else:
+      _load_torch(model, _read_state(path))
+  except ValueError as error:
+    raise ValueError(f"--init_from={path}: {error}") from error
+
+
+def _load_keras(model, path):
+  other = keras.models.load_model(path, compile=False)
+  if not isinstance(other, pgates.GatedModel):
+    raise ValueError(f"This is no pgates.GatedModel. {_OTHER_LAYOUT}")
+  theirs = _weights(other)
+  pairs = []
+  for name, variable in _weights(model).items():
+    value = theirs.get(name)
+    if value is None or value.shape != variable.shape:
+      found = "missing" if value is None else f"of shape {tuple(value.shape)}"
+      raise ValueError(
+          f"{name} of shape {tuple(variable.shape)} is {found} there. The "
+          "networks must agree but for their gates."
+      )
+    pairs.append((variable, value))
+  for variable, value in pairs:
+    variable.assign(value)
+
+
+def _weights(layer, prefix=""):
+  """Weights but those of gates, by name; a reloaded model's paths differ."""
+  if isinstance(layer, pgates.GatedResidual):
+    parts = [layer.branch, layer.shortcut]
+  elif isinstance(layer, keras.Model):
+    parts = layer.layers
+  else:
+    return {f"{prefix}/{v.name}": v for v in layer.weights}
+  found = {}
+  for part in parts:
+    if part is not None:
+      found |= _weights(part, f"{prefix}/{part.name}".removeprefix("/"))
+  return found
+
+
+def _load_torch(model, state):
+  gates = {type(block.gate) for block in pgates.gated_blocks(model)}
+  # Blocks that are always open have none.
+  takes_gates = gates - {type(None)} == {pgates.DataDependentGate}
+  has_gates = any(_GATE_ENTRY.search(name) for name in state)
+  if not takes_gates:
+    state = {k: v for k, v in state.items() if not _GATE_ENTRY.search(k)}
+  pgates.load_torch_state(
+      model, state, fresh_gates=not (has_gates and takes_gates)
+  )
+
+
+def _read_state(path):
+  """The arrays of a file, by their names."""
+  if path.suffix == ".npz":
+    with np.load(path) as arrays:
+      return dict(arrays)
+  if path.suffix == ".safetensors":
+    from safetensors import numpy as safetensors  # Only where it is needed.
+
+    return safetensors.load_file(path)
+  if path.suffix in (".pth", ".pt", ".tar"):
+    return _read_torch(path)
+  if path.suffix in _KERAS_SUFFIXES:
+    raise ValueError(_OTHER_LAYOUT)
+  raise ValueError(f"Expected {_SUFFIXES}. Received: {path.suffix!r}")
+
+
+def _read_torch(path):
+  try:
+    torch = importlib.import_module("torch")
+  except ImportError as error:
+    raise ImportError(
+        f"--init_from={path} needs PyTorch: `pip install torch`, or save the "
+        "state_dict where it is installed, as .npz: numpy.savez(path, **{k: "
+        "v.numpy() for k, v in state.items()})."
+    ) from error
+  content = torch.load(path, map_location="cpu", weights_only=True)
+  # A checkpoint of a training run holds the weights beside other things.
+  state = content.get("state_dict", content)
+  return {name: value.float().numpy() for name, value in state.items()}
