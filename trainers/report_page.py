@@ -43,6 +43,8 @@ figure img { width: 6.5rem; height: 6.5rem; object-fit: contain;
 @media print {
   :root { --ink: #000; --page: #fff; %s }
   body { max-width: none; margin: 0; }
+  table { font-size: .75rem; }
+  .wide { overflow-x: visible; }
   section, figure, tr { break-inside: avoid; }
   * { print-color-adjust: exact; } }
 """

@@ -142,8 +142,8 @@ def accuracy_against_macs(series, *, pruned=(), curve=(), ungated=None):
   )
   # Thresholds at which hardly a block runs would flatten all the rest.
   widths, heights = _percent([*points, *filter(None, [ungated])])
-  axis.set_xlim(left=_margin_below(widths))
-  axis.set_ylim(bottom=_margin_below(heights))
+  axis.set_xlim(_limits(widths))
+  axis.set_ylim(_limits(heights))
   axis.set_xlabel("executed multiply-adds, % of the ungated network's")
   axis.set_ylabel("accuracy, %")
   axis.grid()
@@ -151,8 +151,9 @@ def accuracy_against_macs(series, *, pruned=(), curve=(), ungated=None):
   return figure
 
 
-def _margin_below(values):
-  return min(values) - max(1.0, 0.25 * (max(values) - min(values)))
+def _limits(values):
+  span = max(values) - min(values)
+  return min(values) - max(1.0, 0.25 * span), max(values) + max(0.5, 0.1 * span)
 
 
 def _percent(points):
