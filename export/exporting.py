@@ -24,12 +24,15 @@ class Data:
     validation: batched data set of (images, labels).
     calibration: float32 [n, height, width, channels], training images.
     class_names: list.
+    center_crop: whether evaluation cuts out the middle of images, which differ
+      in size.
   """
 
   examples: self_check.Examples
   validation: object
   calibration: np.ndarray
   class_names: list
+  center_crop: bool = False
 
 
 def export_variant(variant, decided, data, *, output_dir, name, metadata):
@@ -65,7 +68,11 @@ def _server(decided, data, assets, metadata):
   labels.write_text("".join(f"{label}\n" for label in data.class_names))
   gates.write_text(json.dumps(metadata, indent=2) + "\n")
   return serving.Server(
-      decided.model, decided.strategy, labels=labels, gates=gates
+      decided.model,
+      decided.strategy,
+      labels=labels,
+      gates=gates,
+      center_crop=data.center_crop,
   )
 
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from export import folding
 from export import frozen
+import image_data
 import pgates
 
 INVALID_CLASS = -1
@@ -44,13 +45,16 @@ class Server(tf.Module):
     strategy: `map`, `threshold:T` and so on.
     labels: path of a file of class names, one a line.
     gates: path of a JSON file on the gates.
+    center_crop: whether the middle is cut out of encoded images; else they are
+      resized as they are.
   """
 
-  def __init__(self, model, strategy, *, labels, gates):
+  def __init__(self, model, strategy, *, labels, gates, center_crop=False):
     super().__init__()
     self.labels = tf.saved_model.Asset(str(labels))
     self.gates = tf.saved_model.Asset(str(gates))
     self._macs = model.macs
+    self._center_crop = center_crop
     self._image_shape = tuple(model.inputs[0].shape[1:])
     name, argument = pgates.parse_strategy(strategy)
     self._threshold = {"map": 0.5, "threshold": argument}.get(name)
@@ -157,7 +161,10 @@ class Server(tf.Module):
           encoded, channels=channels, expand_animations=False
       )
       image.set_shape([None, None, channels])
-      # As in evaluation: nothing changes where the size is right.
+      # As in evaluation.
+      if self._center_crop:
+        return image_data.center_crop(image, height)
+      # Nothing changes where the size is right.
       return tf.image.resize(image, [height, width], antialias=True)
 
     image_bytes = tf.ensure_shape(

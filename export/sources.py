@@ -143,6 +143,7 @@ def read_data(source, *, split, labels, num_examples, num_calibration):
       validation=batches("validation"),
       calibration=calibration,
       class_names=_class_names(labels, source.dataset),
+      center_crop=not source.dataset.has_equal_shapes,
   )
 
 

@@ -2,6 +2,7 @@
 
 from image_data.augmentations import AUGMENTATIONS
 from image_data.cluttered_digits import ClutteredDigits
+from image_data.crops import center_crop
 from image_data.datasets import ImageDataset
 from image_data.datasets import open_dataset
 from image_data.digits import Digits
@@ -14,6 +15,7 @@ __all__ = [
     "ClutteredDigits",
     "Digits",
     "ImageDataset",
+    "center_crop",
     "eval_batches",
     "open_dataset",
     "steps_per_epoch",

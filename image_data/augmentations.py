@@ -25,10 +25,17 @@ def _shift_flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
   return tf.image.stateless_random_flip_left_right(shifted, seed=flip_seed)
 
 
+def _flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+  return tf.image.stateless_random_flip_left_right(image, seed=seed)
+
+
 # Each is a pure function of an image, float32 [height, width, channels] of
 # known shape, and a seed, int64 [2].
 AUGMENTATIONS = {
     "none": _keep,
     "shift": _shift,
     "shift_flip": _shift_flip,
+    "crop_flip": _flip,
 }
+# These take a random part of an image, by `crops`, where others resize it.
+CROPPING = ("crop_flip",)

@@ -68,13 +68,18 @@ class ImageDataset:
     self.class_names = list(builder.info.features["label"].names)
     self.image_shape = tuple(builder.info.features["image"].shape)
 
+  @property
+  def has_equal_shapes(self) -> bool:
+    """Whether all images are of one size."""
+    return None not in self.image_shape
+
   def num_examples(self, split: str) -> int:
     """Returns the number of examples of "train", "validation" or "test"."""
     return self._builder.info.splits[self._spec(split)].num_examples
 
   def fits_in_memory(self, split: str) -> bool:
     """Returns whether `arrays` may be called: equal shapes, and not too big."""
-    if None in self.image_shape:
+    if not self.has_equal_shapes:
       return False
     size = tf.TensorShape(self.image_shape).num_elements()
     return self.num_examples(split) * size <= _MEMORY_LIMIT_BYTES
@@ -135,6 +140,20 @@ class ImageDataset:
     """
     features = self._builder.info.features
     return _image_and_label(features.deserialize_example(record))
+
+  def encoded(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads one record of a file without decoding its image.
+
+    Args:
+      record: a serialised example, string scalar.
+
+    Returns:
+      The bytes of the image, string scalar, and label, int32 scalar.
+    """
+    features = self._builder.info.features
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    example = features.deserialize_example(record, decoders=decoders)
+    return _image_and_label(example)
 
   def _spec(self, split: str) -> str:
     if split not in SPLITS:

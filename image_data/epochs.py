@@ -22,6 +22,7 @@ def shuffled_examples(
     seed: int,
     examples_per_epoch: int,
     first_example: int,
+    encoded: bool = False,
 ) -> tf.data.Dataset:
   """Returns the training examples, epoch after epoch without end.
 
@@ -35,11 +36,13 @@ def shuffled_examples(
     examples_per_epoch: how many examples of an epoch are used; the last ones
       of its order are left out.
     first_example: number of examples to skip.
+    encoded: whether images that are read from files stay encoded.
 
   Returns:
     A data set of (position, image, label). The position is epoch * (number of
     examples) + place in the epoch, int64 scalar; the image is uint8 [height,
-    width, channels]; the label is an int32 scalar.
+    width, channels], or its bytes, a string scalar; the label is an int32
+    scalar.
   """
   count = dataset.num_examples("train")
   first_epoch, first_place = divmod(first_example, examples_per_epoch)
@@ -48,7 +51,7 @@ def shuffled_examples(
     decode = functools.partial(_example_at, arrays=dataset.arrays("train"))
   else:
     read = _shuffled_records
-    decode = dataset.decode
+    decode = dataset.encoded if encoded else dataset.decode
 
   def read_epoch(epoch):
     items = read(dataset, seed=seed, epoch=epoch)

@@ -7,6 +7,7 @@ import numbers
 import tensorflow as tf
 
 from image_data import augmentations
+from image_data import crops
 from image_data import datasets
 from image_data import epochs
 
@@ -52,7 +53,8 @@ def train_batches(
   yields from there. Steps that are skipped cost no decoding.
 
   Examples of a data set too large for memory are shuffled by file and within
-  a window of some thousands.
+  a window of some thousands; of JPEG files that are cropped ("crop_flip"), the
+  part alone is decoded.
 
   Args:
     dataset: the data set.
@@ -61,7 +63,8 @@ def train_batches(
     image_size: side in pixels to which images are resized, bilinear with
       antialiasing, before they are augmented; None keeps their size.
     augmentation: a name in `AUGMENTATIONS`: "none", "shift" (by up to an
-      eighth of each side), or "shift_flip" (and mirrored, as for CIFAR).
+      eighth of each side), "shift_flip" (and mirrored, as for CIFAR), or
+      "crop_flip" (a random part, resized, and mirrored, as for ImageNet).
     first_step: number of batches to skip.
 
   Returns:
@@ -77,19 +80,27 @@ def train_batches(
   _check_integer("first_step", first_step, minimum=0)
   _check_image_size(dataset, image_size)
   augment = _find_augmentation(augmentation)
+  cropping = augmentation in augmentations.CROPPING
+  size = _crop_size(dataset, image_size) if cropping else image_size
 
   def prepare(position, image, label):
-    image = _resize(image, image_size=image_size)
     image_seed = tf.random.fold_in(
         tf.constant([seed, _AUGMENTATION_STREAM], tf.int64), position
     )
-    return augment(image, image_seed), label
+    if not cropping:
+      return augment(_resize(image, image_size=size), image_seed), label
+    crop_seed, image_seed = tf.unstack(tf.random.split(image_seed))
+    cropped = crops.random_resized_crop(
+        image, crop_seed, size, channels=dataset.image_shape[-1]
+    )
+    return augment(cropped, image_seed), label
 
   examples = epochs.shuffled_examples(
       dataset,
       seed=seed,
       examples_per_epoch=num_steps * batch_size,
       first_example=first_step * batch_size,
+      encoded=cropping,
   )
   examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
   return _finish(examples.batch(batch_size, drop_remainder=True))
@@ -109,7 +120,8 @@ def eval_batches(
     split: "train", "validation" or "test".
     batch_size: number of examples of a (global) batch; the last may be smaller.
     image_size: side in pixels to which images are resized, bilinear with
-      antialiasing; None keeps their size.
+      antialiasing; of images that differ in size, the middle is cut out
+      (`center_crop`). None keeps their size.
 
   Returns:
     A data set of (images, float32 [batch, height, width, channels] in
@@ -125,10 +137,13 @@ def eval_batches(
     examples = tf.data.Dataset.from_tensor_slices(dataset.arrays(split))
   else:
     examples = dataset.examples(split)
-  examples = examples.map(
-      lambda image, label: (_resize(image, image_size=image_size), label),
-      num_parallel_calls=tf.data.AUTOTUNE,
-  )
+
+  def prepare(image, label):
+    if dataset.has_equal_shapes:
+      return _resize(image, image_size=image_size), label
+    return crops.center_crop(image, image_size), label
+
+  examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
   return _finish(examples.batch(batch_size))
 
 
@@ -141,6 +156,16 @@ def _find_augmentation(name: str) -> Callable[..., tf.Tensor]:
         + (f" Did you mean {matches[0]}?" if matches else "")
     )
   return known[name]
+
+
+def _crop_size(dataset: datasets.ImageDataset, image_size: int | None) -> int:
+  height, width, _ = dataset.image_shape
+  if image_size is None and height != width:
+    raise ValueError(
+        f"The images of {dataset.name} are {height} x {width} pixels, and crops"
+        " are square. Pass image_size, their side in pixels."
+    )
+  return image_size or height
 
 
 def _resize(image: tf.Tensor, *, image_size: int | None) -> tf.Tensor:
@@ -170,7 +195,7 @@ def _check_integer(name: str, value: int, *, minimum: int | None = None):
 def _check_image_size(dataset: datasets.ImageDataset, image_size: int | None):
   if image_size is not None:
     _check_integer("image_size", image_size, minimum=1)
-  elif None in dataset.image_shape:
+  elif not dataset.has_equal_shapes:
     raise ValueError(
         f"The images of {dataset.name} differ in shape"
         f" {dataset.image_shape}, and image_size is None. Pass image_size, the"

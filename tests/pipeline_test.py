@@ -249,3 +249,41 @@ def test_eval_argument_out_of_range_is_refused(
 ):
   with pytest.raises(ValueError, match=message):
     image_data.eval_batches(dataset, split, **({"batch_size": 7} | arguments))
+
+
+def test_cropped_examples_are_parts_of_the_images(dataset):
+  plain, labels = take(dataset, 6, image_size=6)
+  images, same = take(dataset, 6, image_size=6, augmentation="crop_flip")
+  np.testing.assert_array_equal(same, labels)
+  assert images.shape == plain.shape and images.dtype == plain.dtype
+  changed = [
+      np.abs(a - b).max() > 1 for a, b in zip(images, plain, strict=True)
+  ]
+  assert sum(changed) > 35  # Of 42.
+  # Resumed, the same parts.
+  rest, _ = take(
+      dataset, 4, image_size=6, augmentation="crop_flip", first_step=2
+  )
+  np.testing.assert_array_equal(rest, images[14:])
+
+
+def test_variable_images_are_cropped_from_their_files(variable):
+  images, labels = take(variable, 9, image_size=8, augmentation="crop_flip")
+  assert images.shape == (63, 8, 8, 3)
+  assert len(set(labels[:42])) == 42
+
+
+def test_crops_of_images_that_are_not_square_need_a_size(dataset):
+  with pytest.raises(ValueError, match="16 x 8 pixels.*Pass image_size"):
+    take(dataset, 1, augmentation="crop_flip")
+
+
+def test_middle_of_variable_images_is_evaluated(variable):
+  batches = image_data.eval_batches(
+      variable, "test", batch_size=7, image_size=8
+  )
+  images = np.concatenate([images for images, _ in batches])
+  expected = [
+      image_data.center_crop(image, 8) for image, _ in variable.examples("test")
+  ]
+  np.testing.assert_allclose(images, expected, atol=1e-4)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from export import serving
+import image_data
 import pgates
 from tests import gated_networks
 
@@ -107,6 +108,29 @@ def test_thresholds_that_are_no_probability_spoil_their_own_example(signatures):
   )
   assert answer["classes"].numpy().tolist()[1:] == [-1, -1, -1]
   assert answer["classes"][0] >= 0
+
+
+def test_middle_of_encoded_images_is_served_as_evaluated(tmp_path):
+  (tmp_path / "asset").write_text("{}")
+  model = gated_networks.resnet()
+  server = serving.Server(
+      *(model, "map"),
+      labels=tmp_path / "asset",
+      gates=tmp_path / "asset",
+      center_crop=True,
+  )
+  signatures = server.signatures()
+  (image,) = gated_networks.images(1, (20, 31, 3)).astype(np.uint8)
+  encoded = tf.io.encode_png(image)
+  answer = signatures["serving_bytes"](image_bytes=encoded[None])
+  middle = image_data.center_crop(tf.constant(image), 8)
+  expected = signatures["serving_default"](images=middle[None])
+  np.testing.assert_allclose(
+      answer["probabilities"], expected["probabilities"], atol=1e-6
+  )
+  resized = tf.image.resize(image, [8, 8], antialias=True)
+  other = signatures["serving_default"](images=resized[None])["probabilities"]
+  assert np.abs(answer["probabilities"] - other).max() > 1e-4
 
 
 @pytest.mark.parametrize("name", ["serving_default", "serving_bytes"])

@@ -1,0 +1,118 @@
+"""Crops of images that differ in size, as ImageNet's recipes make them."""
+
+import math
+
+import tensorflow as tf
+
+# Of evaluation: 224 of the 256 pixels of the shorter side.
+_CENTER = 224 / 256
+# Of training: shares of the area, and width by height.
+_AREAS = (0.08, 1.0)
+_ASPECT_RATIOS = (3 / 4, 4 / 3)
+_ATTEMPTS = 10
+
+
+def center_crop(image: tf.Tensor, size: int) -> tf.Tensor:
+  """Resizes the shorter side and cuts out the middle.
+
+  Args:
+    image: [height, width, channels] of any type, in [0, 255].
+    size: side of the result in pixels; the shorter side becomes 256 / 224 of
+      it, by bilinear resizing with antialiasing.
+
+  Returns:
+    float32 [size, size, channels].
+  """
+  shape = tf.shape(image)[:2]
+  # Of the image as it is: what is cut off is not resized.
+  side = tf.cast(tf.reduce_min(shape), tf.float32) * _CENTER
+  side = tf.cast(tf.round(side), tf.int32)
+  top, left = tf.unstack((shape - side) // 2)
+  cropped = image[top : top + side, left : left + side]
+  return _resize(cropped, size, channels=image.shape[-1])
+
+
+def random_resized_crop(
+    source: tf.Tensor, seed: tf.Tensor, size: int, *, channels: int
+) -> tf.Tensor:
+  """Cuts out a random part and resizes it.
+
+  The part covers 0.08 to 1 of the area, at 3/4 to 4/3 of width by height. Of a
+  JPEG file only the part is decoded.
+
+  Args:
+    source: an image, uint8 [height, width, channels], or the bytes of one, a
+      string scalar.
+    seed: int64 [2].
+    size: side of the result in pixels.
+    channels: of the result.
+
+  Returns:
+    float32 [size, size, channels] in [0, 255].
+
+  References:
+    Szegedy et al., arXiv 1409.4842, section 6.
+  """
+  if source.dtype != tf.string:
+    cropped = _crop(source, _window(tf.shape(source), seed))
+    return _resize(cropped, size, channels=channels)
+
+  def part_of_jpeg():
+    window = _window(tf.io.extract_jpeg_shape(source), seed)
+    return tf.image.decode_and_crop_jpeg(source, window, channels=channels)
+
+  def part_of_other():
+    image = tf.io.decode_image(
+        source, channels=channels, expand_animations=False
+    )
+    image.set_shape([None, None, channels])
+    return _crop(image, _window(tf.shape(image), seed))
+
+  cropped = tf.cond(tf.io.is_jpeg(source), part_of_jpeg, part_of_other)
+  return _resize(cropped, size, channels=channels)
+
+
+def _window(shape, seed):
+  """`[top, left, height, width]` of a random part of an image.
+
+  As torchvision draws it: areas are uniform, and the logarithms of the aspect
+  ratios; of some attempts, the first that fits. TensorFlow's sampler of boxes
+  prefers small areas.
+  """
+  shape_seed, place_seed = tf.unstack(tf.random.split(seed))
+  shape = tf.cast(shape[:2], tf.float32)
+  area_seed, ratio_seed = tf.unstack(tf.random.split(shape_seed))
+  areas = tf.random.stateless_uniform([_ATTEMPTS], area_seed, *_AREAS)
+  areas *= tf.reduce_prod(shape)
+  ratios = tf.random.stateless_uniform(
+      [_ATTEMPTS], ratio_seed, *map(math.log, _ASPECT_RATIOS)
+  )
+  ratios = tf.exp(ratios)
+  sides = tf.round(tf.sqrt(tf.stack([areas / ratios, areas * ratios], axis=1)))
+  sides = tf.maximum(sides, 1.0)
+  fits = tf.reduce_all(sides <= shape, axis=1)
+  # Else the largest part in the middle, at the nearest aspect ratio.
+  height, width = tf.unstack(shape)
+  narrowest, widest = _ASPECT_RATIOS
+  largest = tf.round(
+      [
+          tf.minimum(height, width / narrowest),
+          tf.minimum(width, height * widest),
+      ]
+  )
+  fit = tf.reduce_any(fits)
+  size = tf.where(fit, sides[tf.argmax(fits)], largest)
+  uniform = tf.random.stateless_uniform([2], place_seed)
+  place = tf.where(fit, uniform * (shape - size + 1), (shape - size) / 2)
+  place = tf.minimum(tf.floor(place), shape - size)
+  return tf.cast(tf.concat([place, size], axis=0), tf.int32)
+
+
+def _crop(image, window):
+  top, left, height, width = tf.unstack(window)
+  return image[top : top + height, left : left + width]
+
+
+def _resize(image, size, *, channels):
+  resized = tf.image.resize(image, (size, size), antialias=True)
+  return tf.ensure_shape(resized, [size, size, channels])
