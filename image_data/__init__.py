@@ -3,6 +3,7 @@
 from image_data.augmentations import AUGMENTATIONS
 from image_data.cluttered_digits import ClutteredDigits
 from image_data.crops import center_crop
+from image_data.datasets import dataset_features
 from image_data.datasets import ImageDataset
 from image_data.datasets import open_dataset
 from image_data.digits import Digits
@@ -16,6 +17,7 @@ __all__ = [
     "Digits",
     "ImageDataset",
     "center_crop",
+    "dataset_features",
     "eval_batches",
     "open_dataset",
     "steps_per_epoch",

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+from typing import NamedTuple
 
 from absl import logging
 import tensorflow as tf
@@ -161,6 +162,43 @@ class ImageDataset:
           f"Unknown split {split!r}. Expected one of {', '.join(SPLITS)}."
       )
     return self._split_specs[split]
+
+
+class DatasetFeatures(NamedTuple):
+  """What is known of a data set before it is prepared.
+
+  Attributes:
+    num_classes: number of classes.
+    image_shape: (height, width, channels); an entry is None where it differs
+      from image to image.
+  """
+
+  num_classes: int
+  image_shape: tuple[int | None, ...]
+
+
+def dataset_features(
+    name: str, *, data_dir: str | os.PathLike
+) -> DatasetFeatures:
+  """Says what a data set holds; it need not be prepared.
+
+  Args:
+    name: as of `open_dataset`.
+    data_dir: TFDS's folder of prepared data sets.
+
+  Returns:
+    A `DatasetFeatures`.
+
+  Raises:
+    ValueError: if the name is unknown, or does not name classified images.
+  """
+  data_dir = os.path.expanduser(os.fspath(data_dir))
+  builder = _find_builder(name, data_dir=data_dir)
+  _check_classified_images(builder)
+  features = builder.info.features
+  return DatasetFeatures(
+      features["label"].num_classes, tuple(features["image"].shape)
+  )
 
 
 def open_dataset(name: str, *, data_dir: str | os.PathLike) -> ImageDataset:

@@ -57,6 +57,12 @@ def test_program_stopped_by_sigterm_continues_as_one_never_stopped(
   _assert_same_run(tmp_path, tiny_run)
 
 
+def test_dry_run_writes_nothing(data_dir, tmp_path, capsys):
+  _main(tmp_path / "run", data_dir, "--dry_run")
+  assert "One step on 8 made-up images" in capsys.readouterr().out
+  assert not (tmp_path / "run").exists()
+
+
 def test_network_learns_the_digits(tiny_run):
   first, second = training_runs.history(tiny_run)
   # Chance is 0.1; four standard errors of 1,024 guesses are 0.04.

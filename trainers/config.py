@@ -16,6 +16,27 @@ NORMALIZATIONS = ("unit", "imagenet", "none")
 # Settings that two runs of the same experiment may differ in.
 LOCATIONS = ("data_dir",)
 
+_IMAGENET = {
+    "dataset": "imagenet2012",
+    "image_size": 224,
+    "augmentation": "crop_flip",
+    "normalization": "imagenet",
+    "batch_size": 256,
+    "epochs": 100,
+    "learning_rate": 0.1,
+    "learning_rate_schedule": "step",
+    "learning_rate_boundaries": [30, 60, 90],
+    "weight_decay": 1e-4,
+    "rate_loss_weight": 1.0,
+}
+
+
+def _aig_targets(rate):
+  """ConvNet-AIG's published schedule of ResNet-50, by its free rate."""
+  first = [1.0, 1.0, 0.8, 1.0, rate, rate, rate, 1.0]
+  return [*first, *[rate] * 5, 1.0, 0.7, 1.0]
+
+
 # Flags that are not given take the preset's value, else the flag's default.
 PRESETS = {
     "digits": {
@@ -58,6 +79,26 @@ PRESETS = {
         "weight_decay": 5e-4,
         "target_rates": [0.6],
         "rate_loss_weight": 2.0,
+    },
+    # The papers start from trained weights: give --init_from.
+    "imagenet_resnet50": {
+        **_IMAGENET,
+        "network": "resnet50",
+        "target_rates": [0.7],
+    },
+    "imagenet_resnet101": {
+        **_IMAGENET,
+        "network": "resnet101",
+        "target_rates": [0.7],
+    },
+    **{
+        f"imagenet_resnet50_aig_{round(100 * rate)}": {
+            **_IMAGENET,
+            "network": "resnet50",
+            "rate_loss": "per_layer",
+            "target_rates": _aig_targets(rate),
+        }
+        for rate in (0.4, 0.5, 0.6, 0.7)
     },
 }
 

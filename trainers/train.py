@@ -11,12 +11,21 @@ with the weights it would have had. SIGTERM saves first and ends with exit code
 import sys
 
 from absl import app
+from absl import flags
 from absl import logging
 
-from trainers import flags
+from trainers import dry_run
+from trainers import flags as shared_flags
 from trainers import loop
 from trainers import train_flags
 from trainers import training
+
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run",
+    False,
+    "Print the recipe and what it costs, train one step on made-up images, and "
+    "write nothing",
+)
 
 
 def main(argv):
@@ -24,7 +33,10 @@ def main(argv):
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
   try:
-    training.run(train_flags.config_from_flags(), flags.WORKDIR.value)
+    if _DRY_RUN.value:
+      dry_run.dry_run(train_flags.config_from_flags())
+      return
+    training.run(train_flags.config_from_flags(), shared_flags.WORKDIR.value)
   except (
       ValueError,
       FileNotFoundError,
