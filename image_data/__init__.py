@@ -4,9 +4,11 @@ from image_data.augmentations import AUGMENTATIONS
 from image_data.cluttered_digits import ClutteredDigits
 from image_data.crops import center_crop
 from image_data.datasets import dataset_features
+from image_data.datasets import FOLDER_PREFIX
 from image_data.datasets import ImageDataset
 from image_data.datasets import open_dataset
 from image_data.digits import Digits
+from image_data.image_folder import ImageFolder
 from image_data.pipeline import eval_batches
 from image_data.pipeline import steps_per_epoch
 from image_data.pipeline import train_batches
@@ -15,7 +17,9 @@ __all__ = [
     "AUGMENTATIONS",
     "ClutteredDigits",
     "Digits",
+    "FOLDER_PREFIX",
     "ImageDataset",
+    "ImageFolder",
     "center_crop",
     "dataset_features",
     "eval_batches",

@@ -11,8 +11,11 @@ import tensorflow_datasets as tfds
 
 from image_data import cluttered_digits
 from image_data import digits
+from image_data import image_folder
 
 SPLITS = ("train", "validation", "test")
+# What begins the name of a folder of images.
+FOLDER_PREFIX = "image_folder:"
 
 # Builders that need no download, and so are prepared on first use.
 _OWN_BUILDERS = {
@@ -192,6 +195,9 @@ def dataset_features(
   Raises:
     ValueError: if the name is unknown, or does not name classified images.
   """
+  if name.startswith(FOLDER_PREFIX):
+    folder = open_dataset(name, data_dir=data_dir)
+    return DatasetFeatures(folder.num_classes, folder.image_shape)
   data_dir = os.path.expanduser(os.fspath(data_dir))
   builder = _find_builder(name, data_dir=data_dir)
   _check_classified_images(builder)
@@ -201,7 +207,9 @@ def dataset_features(
   )
 
 
-def open_dataset(name: str, *, data_dir: str | os.PathLike) -> ImageDataset:
+def open_dataset(
+    name: str, *, data_dir: str | os.PathLike
+) -> ImageDataset | image_folder.ImageFolder:
   """Opens a data set; never touches the network.
 
   "digits" and "cluttered_digits" are prepared in `data_dir` when they are not
@@ -212,16 +220,20 @@ def open_dataset(name: str, *, data_dir: str | os.PathLike) -> ImageDataset:
     name: "digits", "cluttered_digits", or the name of a TFDS data set of
       classified images; "name/config" and "name:version" as in TFDS. A data
       set stored by another program needs no code, its files suffice.
+      "image_folder:PATH" is an `ImageFolder`.
     data_dir: TFDS's folder of prepared data sets.
 
   Returns:
-    The data set.
+    The data set, an `ImageDataset` or an `ImageFolder`.
 
   Raises:
-    FileNotFoundError: if the data set is not prepared in `data_dir`.
+    FileNotFoundError: if the data set is not prepared in `data_dir`, or there
+      is no such folder.
     ValueError: if the name is unknown, or if it does not name classified
       images with a "train" split in TFRecord files.
   """
+  if name.startswith(FOLDER_PREFIX):
+    return image_folder.ImageFolder(name.removeprefix(FOLDER_PREFIX))
   data_dir = os.path.expanduser(os.fspath(data_dir))
   builder = _find_builder(name, data_dir=data_dir)
   _check_classified_images(builder)

@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 
 from image_data import datasets
+from image_data import image_folder
 
 # Permutations of one epoch that must not be the same.
 _EXAMPLE_STREAM = 0
@@ -49,6 +50,9 @@ def shuffled_examples(
   if dataset.fits_in_memory("train"):
     read = _shuffled_indices
     decode = functools.partial(_example_at, arrays=dataset.arrays("train"))
+  elif isinstance(dataset, image_folder.ImageFolder):
+    read = _shuffled_indices
+    decode = dataset.reader("train", encoded=encoded)
   else:
     read = _shuffled_records
     decode = dataset.encoded if encoded else dataset.decode
@@ -91,7 +95,7 @@ def _permutation(
 def _shuffled_indices(
     dataset: datasets.ImageDataset, *, seed: int, epoch: tf.Tensor
 ) -> tf.data.Dataset:
-  """The indices into the arrays of "train" in the order of an epoch."""
+  """The indices of the examples of "train" in the order of an epoch."""
   count = dataset.num_examples("train")
   return tf.data.Dataset.from_tensor_slices(
       _permutation(count, seed=seed, epoch=epoch, stream=_EXAMPLE_STREAM)

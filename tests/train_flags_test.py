@@ -19,10 +19,11 @@ def _defined_flags():
 
 
 def test_fields_of_the_configuration_are_the_flags():
-  assert {*FIELDS, "preset"} == {*_defined_flags(), "data_dir"}
+  others = {"preset", "image_folder"}
+  assert {*FIELDS, *others} == {*_defined_flags(), "data_dir"}
 
 
-@pytest.mark.parametrize("name", [*FIELDS, "preset"])
+@pytest.mark.parametrize("name", [*FIELDS, "preset", "image_folder"])
 def test_flag_has_help(name):
   assert flags.FLAGS[name].help != "(no help available)"
 
@@ -140,3 +141,13 @@ def test_paths_do_not_depend_on_the_current_folder(monkeypatch, tmp_path):
 def test_bad_combination_of_flags_is_refused():
   with pytest.raises(ValueError, match="warmup_epochs=30.0, epochs=30"):
     training_runs.config("--preset=digits", "--warmup_epochs=30")
+
+
+def test_folder_of_images_takes_the_place_of_a_data_set(tmp_path):
+  config = training_runs.config(f"--image_folder={tmp_path}", "--preset=digits")
+  assert config.dataset == f"image_folder:{tmp_path}"
+  # As flags of a run of a comparison.
+  again = training_runs.config(*config_lib.to_flags(config))
+  assert again == config
+  with pytest.raises(ValueError, match="--dataset or --image_folder"):
+    training_runs.config(f"--image_folder={tmp_path}", "--dataset=digits")

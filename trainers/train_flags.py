@@ -17,6 +17,13 @@ _PRESET = flags.DEFINE_enum(
 )
 
 
+_IMAGE_FOLDER = flags.DEFINE_string(
+    "image_folder",
+    None,
+    "A folder train/CLASS/*.jpg (and val, test), instead of --dataset",
+)
+
+
 def _define():
   """Defines one flag for each field of `Config`."""
   integer, number = flags.DEFINE_integer, flags.DEFINE_float
@@ -161,6 +168,11 @@ def settings_from_flags():
       settings[name] = preset[name]
     elif name in _LISTS:
       settings[name] = _numbers(name, settings[name], _LISTS[name])
+  if _IMAGE_FOLDER.value:
+    if values["dataset"].present:
+      raise ValueError("Give --dataset or --image_folder, not both.")
+    folder = os.path.abspath(os.path.expanduser(_IMAGE_FOLDER.value))
+    settings["dataset"] = image_data.FOLDER_PREFIX + folder
   data_dir = shared_flags.DATA_DIR.value
   settings["data_dir"] = os.path.abspath(os.path.expanduser(data_dir))
   if settings["init_from"]:

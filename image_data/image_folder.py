@@ -1,0 +1,192 @@
+"""Classified images in folders: `train/CLASS/*.jpg`."""
+
+import os
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+# What others call the splits.
+_SYNONYMS = {"val": "validation", "valid": "validation"}
+_SPLITS = ("train", "validation", "test")
+_CARVED_SHARE = 10  # One in so many.
+
+
+class ImageFolder:
+  """Images as files, `SPLIT/CLASS/NAME.jpg`, read as they are needed.
+
+  Serves as an `ImageDataset` does. Splits are `train`, `validation` (or `val`,
+  `valid`) and `test`. What is missing is carved out of `train`: every tenth
+  image, in an order drawn once; where only `test` is missing, what is there as
+  validation is `test`, as for ImageNet.
+
+  Args:
+    path: of the folder.
+
+  Attributes:
+    name: the folder's name.
+    version: None.
+    num_classes: number of classes.
+    class_names: the names of their folders, sorted.
+    image_shape: (None, None, 3).
+    has_equal_shapes: False.
+
+  Raises:
+    FileNotFoundError: if there is no such folder, or no `train` in it.
+    ValueError: if a class is empty, or a split has a class that `train` has
+      not.
+  """
+
+  has_equal_shapes = False
+  image_shape = (None, None, 3)
+  version = None
+
+  def __init__(self, path: str | os.PathLike):
+    path = pathlib.Path(path).expanduser()
+    self.name = path.name
+    found = _splits_in(path)
+    self.class_names = sorted(found["train"])
+    self.num_classes = len(self.class_names)
+    self._files = _with_carved(
+        {
+            split: [
+                (file, label)
+                for label, name in enumerate(self.class_names)
+                for file in classes.get(name, ())
+            ]
+            for split, classes in found.items()
+        }
+    )
+
+  def num_examples(self, split: str) -> int:
+    """Returns the number of images of "train", "validation" or "test"."""
+    return len(self._split(split))
+
+  def fits_in_memory(self, split: str) -> bool:
+    """Returns False: files are read when they are needed."""
+    del split
+    return False
+
+  def examples(self, split: str) -> tf.data.Dataset:
+    """Reads a split in an order that is always the same.
+
+    Args:
+      split: "train", "validation" or "test".
+
+    Returns:
+      A finite data set of (image, uint8 [height, width, 3]; label, int32
+      scalar).
+    """
+    paths, labels = zip(*self._split(split), strict=True)
+    files = tf.data.Dataset.from_tensor_slices(
+        (list(paths), np.array(labels, np.int32))
+    )
+    return files.map(
+        lambda path, label: (_decode(tf.io.read_file(path)), label),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+
+  def reader(self, split: str, *, encoded: bool = False):
+    """Returns a function that reads one image of a split.
+
+    Args:
+      split: "train", "validation" or "test".
+      encoded: whether the image stays as it is in its file.
+
+    Returns:
+      A function of an index, int scalar: to the image, uint8 [height, width,
+      3], or its bytes, a string scalar; and its label, int32 scalar.
+    """
+    paths, labels = zip(*self._split(split), strict=True)
+    paths, labels = tf.constant(paths), tf.constant(labels, tf.int32)
+
+    def read(index):
+      content = tf.io.read_file(tf.gather(paths, index))
+      image = content if encoded else _decode(content)
+      return image, tf.gather(labels, index)
+
+    return read
+
+  def _split(self, split):
+    if split not in _SPLITS:
+      raise ValueError(
+          f"Unknown split {split!r}. Expected one of {', '.join(_SPLITS)}."
+      )
+    return self._files[split]
+
+
+def _decode(content):
+  image = tf.io.decode_image(content, channels=3, expand_animations=False)
+  image.set_shape([None, None, 3])
+  return image
+
+
+def _splits_in(path):
+  """split -> class -> names of files below the split's folder."""
+  if not path.is_dir():
+    raise FileNotFoundError(f"There is no folder {path}.")
+  folders = {
+      _SYNONYMS.get(folder.name, folder.name): folder
+      for folder in sorted(path.iterdir())
+      if folder.is_dir()
+  }
+  if "train" not in folders:
+    raise FileNotFoundError(
+        f"{path} has no folder 'train'. Expected train/CLASS/NAME.jpg; found "
+        f"{', '.join(sorted(folders)) or 'no folder'}."
+    )
+  found = {s: _classes_in(folders[s]) for s in _SPLITS if s in folders}
+  for split, classes in found.items():
+    unknown = sorted(set(classes) - set(found["train"]))
+    if unknown:
+      raise ValueError(
+          f"{folders[split]} has classes that train has not: "
+          f"{', '.join(unknown)}."
+      )
+  return found
+
+
+def _classes_in(folder):
+  classes = {
+      part.name: sorted(
+          str(file)
+          for file in part.iterdir()
+          if file.suffix.lower() in _SUFFIXES
+      )
+      for part in sorted(folder.iterdir())
+      if part.is_dir()
+  }
+  empty = [name for name, files in classes.items() if not files]
+  if empty or not classes:
+    what = f"the classes {', '.join(empty)}" if empty else "it"
+    raise ValueError(
+        f"In {folder}, {what} is without images. Expected CLASS/NAME with one "
+        f"of {', '.join(_SUFFIXES)}."
+    )
+  return classes
+
+
+def _with_carved(files):
+  """All three splits: what is missing comes out of `train`."""
+  files = dict(files)
+  if "test" not in files and "validation" in files:
+    files["test"] = files.pop("validation")
+  missing = [split for split in ("validation", "test") if split not in files]
+  train = files["train"]
+  # Files are in the order of their classes: a piece of it would be of a few.
+  order = np.random.default_rng(0).permutation(len(train))
+  count = len(train) // _CARVED_SHARE
+  for i, split in enumerate(missing):
+    chosen = np.sort(order[i * count : (i + 1) * count])
+    files[split] = [train[place] for place in chosen]
+  kept = np.sort(order[len(missing) * count :])
+  files["train"] = [train[place] for place in kept]
+  for split, of_split in files.items():
+    if not of_split:
+      raise ValueError(
+          f"There are too few images in 'train' to take {split} out of them: "
+          f"{len(train)}. Expected {_CARVED_SHARE} at least, or a folder "
+          f"{split!r}."
+      )
+  return files

@@ -1,0 +1,149 @@
+"""Tests of `image_data.image_folder`."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import image_data
+
+CLASSES = ("ant", "bee", "cat")
+
+
+def _store(folder, counts, *, first=0):
+  """Writes grey images that are numbered by their brightness."""
+  number = first
+  for name, count in counts.items():
+    (folder / name).mkdir(parents=True)
+    for i in range(count):
+      pixels = np.full((8 + i % 3, 10, 3), number, np.uint8)
+      path = folder / name / f"{i:03}.png"
+      path.write_bytes(tf.io.encode_png(pixels).numpy())
+      number += 1
+  return number
+
+
+@pytest.fixture(name="path", scope="module")
+def _path(tmp_path_factory):
+  path = tmp_path_factory.mktemp("images")
+  number = _store(path / "train", dict.fromkeys(CLASSES, 20))
+  number = _store(path / "val", {"ant": 3, "cat": 2}, first=number)
+  _store(path / "test", {"bee": 4}, first=number)
+  (path / "train" / "ant" / "notes.txt").write_text("not an image")
+  return path
+
+
+def _read(dataset, split):
+  """(number, label) of each image."""
+  return [
+      (int(image[0, 0, 0]), int(label))
+      for image, label in dataset.examples(split)
+  ]
+
+
+def test_splits_are_the_folders_and_classes_their_names(path):
+  dataset = image_data.ImageFolder(path)
+  assert dataset.class_names == list(CLASSES) and dataset.num_classes == 3
+  assert dataset.name == path.name
+  train = [(20 * label + i, label) for label in range(3) for i in range(20)]
+  assert _read(dataset, "train") == train
+  assert _read(dataset, "validation") == [
+      *((60 + i, 0) for i in range(3)),
+      (63, 2),
+      (64, 2),
+  ]
+  assert _read(dataset, "test") == [(65 + i, 1) for i in range(4)]
+  counts = [dataset.num_examples(s) for s in ("train", "validation", "test")]
+  assert counts == [60, 5, 4]
+
+
+def test_missing_splits_are_carved_out_of_train(tmp_path):
+  _store(tmp_path / "train", dict.fromkeys(CLASSES, 20))
+  dataset = image_data.ImageFolder(tmp_path)
+  splits = {s: _read(dataset, s) for s in ("train", "validation", "test")}
+  assert [len(x) for x in splits.values()] == [48, 6, 6]
+  everything = sorted(sum(splits.values(), []))
+  assert everything == [(20 * c + i, c) for c in range(3) for i in range(20)]
+  # Of more than one class, and the same each time.
+  assert len({label for _, label in splits["validation"]}) > 1
+  again = image_data.ImageFolder(tmp_path)
+  assert {s: _read(again, s) for s in splits} == splits
+
+
+def test_validation_is_the_test_where_there_is_no_other(tmp_path):
+  _store(tmp_path / "train", {"ant": 20})
+  _store(tmp_path / "valid", {"ant": 3}, first=50)
+  dataset = image_data.ImageFolder(tmp_path)
+  assert _read(dataset, "test") == [(50, 0), (51, 0), (52, 0)]
+  assert dataset.num_examples("validation") == 2
+  assert dataset.num_examples("train") == 18
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_reader_reads_the_image_of_an_index(path, encoded):
+  read = image_data.ImageFolder(path).reader("train", encoded=encoded)
+  image, label = read(tf.constant(41))
+  if encoded:
+    image = tf.io.decode_image(image)
+  assert int(image[0, 0, 0]) == 41 and int(label) == 2
+
+
+def test_training_sees_every_image_once_an_epoch_and_resumes(path):
+  dataset = image_data.open_dataset(f"image_folder:{path}", data_dir="unused")
+  arguments = {
+      "batch_size": 12,
+      "seed": 3,
+      "image_size": 6,
+      "augmentation": "crop_flip",
+  }
+  batches = image_data.train_batches(dataset, **arguments)
+  images, labels = zip(*batches.take(10), strict=True)
+  numbers = np.rint(np.concatenate(images)[:, 0, 0, 0]).astype(int)
+  first, second = numbers[:60].tolist(), numbers[60:].tolist()
+  assert sorted(first) == sorted(second) == list(range(60))
+  assert first != second and first != list(range(60))
+  np.testing.assert_array_equal(np.concatenate(labels), numbers // 20)
+  rest = image_data.train_batches(dataset, **arguments, first_step=7)
+  for (image, _), expected in zip(rest.take(3), images[7:], strict=True):
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_features_are_known_without_reading(path):
+  found = image_data.dataset_features(f"image_folder:{path}", data_dir="unused")
+  assert found == (3, (None, None, 3))
+
+
+@pytest.mark.parametrize(
+    ("folders", "error", "message"),
+    [
+        ({}, FileNotFoundError, "has no folder 'train'.*found no folder"),
+        ({"val/ant": 1}, FileNotFoundError, "found validation"),
+        (
+            {"train/ant": 12, "train/bee": 0},
+            ValueError,
+            "classes bee is without",
+        ),
+        ({"train": 0}, ValueError, "it is without images"),
+        ({"train/ant": 12, "test/dog": 2}, ValueError, "train has not: dog"),
+        ({"train/ant": 4}, ValueError, "too few images.*: 4. Expected 10"),
+    ],
+)
+def test_folders_that_do_not_fit_are_refused(tmp_path, folders, error, message):
+  for name, count in folders.items():
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    for i in range(count):
+      (folder / f"{i}.jpg").touch()
+  with pytest.raises(error, match=message):
+    image_data.ImageFolder(tmp_path)
+
+
+def test_folder_that_is_not_there_is_named(tmp_path):
+  with pytest.raises(FileNotFoundError, match="There is no folder .*nothing"):
+    image_data.open_dataset(
+        f"image_folder:{tmp_path / 'nothing'}", data_dir="unused"
+    )
+
+
+def test_unknown_split_is_refused(path):
+  with pytest.raises(ValueError, match="Unknown split 'val'"):
+    image_data.ImageFolder(path).num_examples("val")
