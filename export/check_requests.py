@@ -3,19 +3,21 @@
 import numpy as np
 import tensorflow as tf
 
+import image_data
 import pgates
 
 _CHUNK = 33  # Odd, as no server's batch size is.
 _SEED = 0
 
 
-def make(variant, decided, images):
+def make(variant, decided, images, *, center_crop=False):
   """Makes requests and the answers that Keras gives.
 
   Args:
     variant: a `variants.Variant`.
     decided: the `variants.Decided` that was exported.
     images: float32 [n, height, width, channels], of the evaluation split.
+    center_crop: whether the middle is cut out of encoded images.
 
   Returns:
     name -> (signature, arrays by input, Keras's outputs as arrays).
@@ -36,7 +38,10 @@ def make(variant, decided, images):
     }
     requests["uint8"] = ("serving_uint8", {"images": few})
     requests["bytes"] = ("serving_bytes", {"image_bytes": _encoded(few)})
-    batches |= dict.fromkeys(("uint8", "bytes"), few.astype(np.float32))
+    batches["uint8"] = batches["bytes"] = few.astype(np.float32)
+    if center_crop:
+      cropped = [image_data.center_crop(i, images.shape[1]) for i in few]
+      batches["bytes"] = np.stack(cropped)
   if decided.threshold is not None:
     signature = "serving_threshold"
     if variant.format == "tflite":

@@ -24,15 +24,12 @@ class Data:
     validation: batched data set of (images, labels).
     calibration: float32 [n, height, width, channels], training images.
     class_names: list.
-    center_crop: whether evaluation cuts out the middle of images, which differ
-      in size.
   """
 
   examples: self_check.Examples
   validation: object
   calibration: np.ndarray
   class_names: list
-  center_crop: bool = False
 
 
 def export_variant(variant, decided, data, *, output_dir, name, metadata):
@@ -72,7 +69,7 @@ def _server(decided, data, assets, metadata):
       decided.strategy,
       labels=labels,
       gates=gates,
-      center_crop=data.center_crop,
+      center_crop=data.examples.center_crop,
   )
 
 

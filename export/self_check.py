@@ -150,10 +150,12 @@ class Examples:
   Args:
     images: float32 [n, height, width, channels], of the evaluation split.
     labels: int [n].
+    center_crop: whether the middle is cut out of images, which differ in size.
   """
 
   images: np.ndarray
   labels: np.ndarray
+  center_crop: bool = False
 
 
 def check(path, variant, decided, examples):
@@ -174,7 +176,9 @@ def check(path, variant, decided, examples):
   Raises:
     CheckFailed: says what differs.
   """
-  asked = check_requests.make(variant, decided, examples.images)
+  asked = check_requests.make(
+      variant, decided, examples.images, center_crop=examples.center_crop
+  )
   received = run_fresh(
       path, {name: (s, i) for name, (s, i, _) in asked.items()}
   )

@@ -139,11 +139,12 @@ def read_data(source, *, split, labels, num_examples, num_calibration):
     )
   calibration, _ = _arrays(batches("train"), num_calibration)
   return exporting.Data(
-      examples=self_check.Examples(images, classes),
+      examples=self_check.Examples(
+          images, classes, center_crop=not source.dataset.has_equal_shapes
+      ),
       validation=batches("validation"),
       calibration=calibration,
       class_names=_class_names(labels, source.dataset),
-      center_crop=not source.dataset.has_equal_shapes,
   )
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from export import check_requests
 from export import serving
 from export import variants
+import image_data
 import pgates
 from tests import gated_networks
 
@@ -121,6 +122,16 @@ def test_every_served_signature_is_asked(served, fixed, model, tmp_path):
       tensors = {name: tf.constant(value) for name, value in inputs.items()}
       gates = signatures[signature](**tensors)["gates"]
       np.testing.assert_array_equal(gates, expected["gates"])
+
+
+def test_middle_of_encoded_images_is_expected_where_it_is_served(model, images):
+  decided = _decided(model, "always_open")
+  variant = variants.Variant("fixed", "saved_model")
+  requests = check_requests.make(variant, decided, images[:4], center_crop=True)
+  _, inputs, expected = requests["bytes"]
+  middle = [image_data.center_crop(i, 8) for i in _images(inputs)]
+  answer = decided.reference.predict_on_batch(np.stack(middle))
+  _assert_same(answer, expected)
 
 
 def test_whole_numbers_and_bytes_hold_the_first_images(served, images):
