@@ -58,6 +58,7 @@ def _run(
     loop_callback=lambda loop: (),
     writer=None,
     validation=None,
+    save_best=None,
 ):
   """Starts or continues a run as `training.run` does."""
   model = training_runs.small_model()
@@ -72,6 +73,7 @@ def _run(
       checkpoints=checkpoints,
       history_path=folder / "history.jsonl",
       epoch_writer=writer or _Writer(),
+      save_best=save_best,
   )
   first = position.epoch * STEPS + position.step
   loop.run(
@@ -272,3 +274,36 @@ def test_validation_that_is_not_finite_is_null_in_the_history(tmp_path):
   assert line["val_loss"] is None
   assert np.isfinite(line["loss"])
   assert np.isnan(seen[0])
+
+
+def test_best_epoch_is_that_of_the_highest_validation_accuracy():
+  def is_best(*accuracies):
+    return loop_lib._is_best([{"val_accuracy": a} for a in accuracies])
+
+  assert is_best(0.0) and is_best(0.1, 0.2)
+  assert not is_best(0.2, 0.2) and not is_best(0.3, 0.1, 0.2)
+  # One that was not finite is none.
+  assert is_best(None, 0.1) and not is_best(0.1, None)
+
+
+def test_best_is_saved_after_its_epoch_also_in_a_continued_run(
+    tmp_path, monkeypatch
+):
+  saved = []
+  monkeypatch.setattr(loop_lib, "_is_best", lambda history: len(history) == 2)
+
+  def save_best():
+    saved.append(len(artifacts.read_json_lines(tmp_path / "history.jsonl")))
+
+  def killed():
+    raise Killed
+
+  with pytest.raises(Killed):
+    _run(
+        tmp_path,
+        _Call("on_train_batch_end", STEPS + 1, killed),
+        save_best=save_best,
+    )
+  assert not saved
+  _run(tmp_path, save_best=save_best)
+  assert saved == [2]

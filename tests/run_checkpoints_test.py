@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+import resource
 import shutil
 
 import numpy as np
@@ -198,4 +199,24 @@ def test_failed_save_leaves_the_checkpoints_before(
       _checkpoints(folder, model).save(Position(1, 0))
   assert len(list(folder.iterdir())) == 3
   assert _checkpoints(folder, model).restore() == Position(0, 3)
+  assert _state(model) == states[3]
+
+
+def test_disk_that_is_full_leaves_what_was_saved(saved):
+  folder, states = saved
+  model = training_runs.small_model()
+  checkpoints = _checkpoints(folder, model)
+  for _ in range(4):
+    _step(model)
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  # As a disk does that has room for a thousand bytes.
+  resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+  try:
+    with pytest.raises(OSError, match="could not be written.*same command"):
+      checkpoints.save(Position(1, 0))
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+  names = sorted(path.name for path in folder.iterdir())
+  assert names == [f"step-{step:09d}" for step in (1, 2, 3)]
+  assert checkpoints.restore() == Position(0, 3)
   assert _state(model) == states[3]

@@ -12,6 +12,7 @@ from file_io import artifacts
 import image_data
 import pgates
 from tests import training_runs
+from trainers import initial_weights
 from trainers import loop as loop_lib
 from trainers import networks
 from trainers import training
@@ -118,6 +119,42 @@ def test_run_stopped_by_sigterm_continues_as_one_never_stopped(
   assert state == training_runs.newest_state(whole)
   for ours, theirs in zip(_weights(tmp_path), _weights(whole), strict=True):
     np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["plain", "averaged"])
+def test_best_network_is_that_of_the_best_epoch(runs, data_dir, name):
+  folder, _ = runs(name)
+  history = training_runs.history(folder)
+  best = keras.models.load_model(folder / "best.keras", compile=False)
+  dataset = image_data.open_dataset("digits", data_dir=data_dir)
+  images, labels = dataset.arrays("validation")
+  logits = best.predict(np.asarray(images, np.float32), verbose=0)["logits"]
+  accuracy = np.mean(logits.argmax(-1) == labels.numpy())
+  highest = max(line["val_accuracy"] for line in history)
+  assert accuracy == pytest.approx(highest)
+
+
+def test_saving_leaves_the_weights_and_writes_their_average(tmp_path):
+  model = training_runs.small_model()
+  optimizer = pgates.CoupledSGD(0.5, use_ema=True, ema_momentum=0.5)
+  model.compile(optimizer, run_eagerly=True)
+  optimizer.build(model.trainable_variables)
+  steps = [[np.asarray(v) for v in model.trainable_variables]]
+  images = np.random.default_rng(0).uniform(0, 255, (8, 8, 8, 1))
+  for _ in range(2):
+    model.train_on_batch(images.astype(np.float32), np.arange(8))
+    steps.append([np.asarray(v) for v in model.trainable_variables])
+  training.save_model(model, tmp_path / "model.keras")
+  saved = keras.models.load_model(tmp_path / "model.keras", compile=False)
+  for *values, now, written in zip(
+      *steps, model.trainable_variables, saved.trainable_variables, strict=True
+  ):
+    first, second, third = values
+    np.testing.assert_array_equal(now, third)
+    # It begins with the weights after the first step.
+    average = 0.5 * second + 0.5 * third
+    np.testing.assert_allclose(written, average, rtol=1e-5, atol=1e-6)
+    assert np.any(np.asarray(written) != third) or np.all(first == third)
 
 
 def _model(folder):

@@ -47,6 +47,12 @@ _THRESHOLD_CURVE = flags.DEFINE_bool(
     False,
     "Also accuracy and multiply-adds at eleven thresholds, on both splits",
 )
+_MODEL_FILE = flags.DEFINE_enum(
+    "model_file",
+    "model.keras",
+    ["model.keras", "best.keras"],
+    "Of the workdir: the last epoch's, or that of the best on validation",
+)
 _OUTPUT = flags.DEFINE_string(
     "output", "evaluation.json", "File to write in the workdir"
 )
@@ -68,6 +74,7 @@ def evaluate_run(
     recalibrate_batch_norm=0,
     reference=None,
     threshold_curve=False,
+    model_file="model.keras",
     output="evaluation.json",
 ):
   """Evaluates the network of a run's folder and writes `evaluation.json`.
@@ -81,6 +88,7 @@ def evaluate_run(
     recalibrate_batch_norm: batches to re-estimate statistics on, or 0.
     reference: the workdir of an evaluated run to print beside, or None.
     threshold_curve: whether to measure the curve over thresholds, too.
+    model_file: of the workdir.
     output: name of the file to write in the workdir.
 
   Returns:
@@ -91,7 +99,7 @@ def evaluate_run(
     ValueError: if a strategy is malformed.
   """
   workdir = pathlib.Path(workdir).expanduser()
-  run_folder.check_files(workdir, "config.json", "model.keras")
+  run_folder.check_files(workdir, "config.json", model_file)
   if not strategies:
     raise ValueError("Give a strategy, or all.")
   for strategy in strategies if strategies != ["all"] else []:
@@ -102,7 +110,7 @@ def evaluate_run(
   )
   if reference is not None:
     reference = run_folder.read_reference(reference, dataset.name, split)
-  model = keras.models.load_model(workdir / "model.keras", compile=False)
+  model = keras.models.load_model(workdir / model_file, compile=False)
   if strategies == ["all"]:
     strategies = evaluation.all_strategies(model)
   dense = reference["dense_macs"] if reference else model.macs.dense
@@ -174,6 +182,7 @@ def main(argv):
         recalibrate_batch_norm=_RECALIBRATE.value,
         reference=_REFERENCE.value,
         threshold_curve=_THRESHOLD_CURVE.value,
+        model_file=_MODEL_FILE.value,
         output=_OUTPUT.value,
     )
   except (ValueError, FileNotFoundError) as error:

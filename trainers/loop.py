@@ -28,6 +28,8 @@ class Loop:
     checkpoints: `RunCheckpoints`.
     history_path: file of one line an epoch.
     epoch_writer: a `tensorboard.EpochWriter`.
+    save_best: callable without arguments, called after an epoch whose
+      validation accuracy is the highest so far; or None.
   """
 
   def __init__(
@@ -39,6 +41,7 @@ class Loop:
       checkpoints,
       history_path,
       epoch_writer,
+      save_best=None,
   ):
     self._model = model
     self._epochs = epochs
@@ -46,6 +49,7 @@ class Loop:
     self._checkpoints = checkpoints
     self._history_path = history_path
     self._epoch_writer = epoch_writer
+    self._save_best = save_best
     self._stop_requested = False
 
   def request_stop(self):
@@ -83,6 +87,8 @@ class Loop:
       )
       artifacts.write_json_lines(self._history_path, history)
       self._epoch_writer.write(history[-1])
+      if self._save_best is not None and _is_best(history):
+        self._save_best()
       self._checkpoints.save(run_checkpoints.Position(epoch + 1))
       if self._stop_requested:
         raise Stopped
@@ -139,6 +145,12 @@ class Loop:
     if gates:
       values["temperature"] = _plain(gates[0].current_temperature)
     return values
+
+
+def _is_best(history):
+  """Whether the last epoch's validation accuracy is above all before."""
+  *before, last = (line["val_accuracy"] or 0.0 for line in history)
+  return last > max(before, default=-1.0)
 
 
 def _plain(value):

@@ -47,7 +47,23 @@ class RunCheckpoints:
     )
 
   def save(self, position):
-    """Writes a checkpoint and removes the oldest."""
+    """Writes a checkpoint and removes the oldest.
+
+    Raises:
+      OSError: if it cannot be written; the others stay.
+    """
+    try:
+      self._write(position)
+    except (OSError, tf.errors.OpError) as error:
+      raise OSError(
+          f"A checkpoint could not be written to {self._directory}: "
+          f"{str(error).splitlines()[0]}. The ones before are whole; with "
+          "space on the disk, the same command continues from them."
+      ) from error
+    for old in self._existing()[: -self._keep]:
+      shutil.rmtree(old)
+
+  def _write(self, position):
     self._directory.mkdir(parents=True, exist_ok=True)
     steps = position.epoch * self._steps_per_epoch + position.step
     target = self._directory / f"step-{steps:09d}"
@@ -62,8 +78,6 @@ class RunCheckpoints:
       if target.exists():  # One at the end of an epoch, or a damaged one.
         target.rename(whole.with_name("replaced"))
       whole.rename(target)
-    for old in self._existing()[: -self._keep]:
-      shutil.rmtree(old)
 
   def restore(self):
     """Restores the newest checkpoint that is whole.

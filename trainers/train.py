@@ -20,6 +20,9 @@ from trainers import loop
 from trainers import train_flags
 from trainers import training
 
+_KEEP_CHECKPOINTS = flags.DEFINE_integer(
+    "keep_checkpoints", 2, "How many of the newest stay", lower_bound=1
+)
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run",
     False,
@@ -36,13 +39,12 @@ def main(argv):
     if _DRY_RUN.value:
       dry_run.dry_run(train_flags.config_from_flags())
       return
-    training.run(train_flags.config_from_flags(), shared_flags.WORKDIR.value)
-  except (
-      ValueError,
-      FileNotFoundError,
-      ImportError,
-      FloatingPointError,
-  ) as error:
+    training.run(
+        train_flags.config_from_flags(),
+        shared_flags.WORKDIR.value,
+        keep_checkpoints=_KEEP_CHECKPOINTS.value,
+    )
+  except (ValueError, OSError, ImportError, FloatingPointError) as error:
     sys.exit(f"trainers.train: {error}")
   except loop.Stopped:
     print("Saved. The same command continues the run.", flush=True)

@@ -8,6 +8,7 @@ import signal
 import sys
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from file_io import artifacts
@@ -28,19 +29,22 @@ _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 
 
-def run(config, workdir):
+def run(config, workdir, *, keep_checkpoints=2):
   """Trains the network of a configuration, or continues where it was.
 
-  `model.keras` holds the weights after the last epoch; with an average
+  `model.keras` holds the weights after the last epoch, `best.keras` those of
+  the epoch with the highest validation accuracy; with an average
   (`ema_momentum`), the averaged ones.
 
   Args:
     config: a `Config`.
     workdir: the folder of the run.
+    keep_checkpoints: how many of the newest stay.
 
   Raises:
     ValueError: if the folder holds another run, or a setting does not fit.
     FileNotFoundError: if the data set is not prepared.
+    OSError: if a file cannot be written; what was saved before stays.
     loop.Stopped: after SIGTERM, when the state is saved.
     FloatingPointError: if a loss is not finite.
   """
@@ -60,7 +64,10 @@ def run(config, workdir):
     model = make_model(config, dataset, steps_per_epoch=steps_per_epoch)
   _write_config(config, workdir)
   checkpoints = run_checkpoints.RunCheckpoints(
-      workdir / "checkpoints", model, steps_per_epoch=steps_per_epoch
+      workdir / "checkpoints",
+      model,
+      steps_per_epoch=steps_per_epoch,
+      keep=keep_checkpoints,
   )
   position = checkpoints.restore()
   if position != run_checkpoints.Position():
@@ -80,6 +87,7 @@ def run(config, workdir):
       checkpoints=checkpoints,
       history_path=workdir / "history.jsonl",
       epoch_writer=_epoch_writer(config, dataset, model, workdir),
+      save_best=lambda: save_model(model, workdir / "best.keras"),
   )
   with _stop_on_sigterm(loop):
     loop.run(
@@ -88,10 +96,25 @@ def run(config, workdir):
         position=position,
         callbacks=_callbacks(config, steps_per_epoch),
     )
-  model.optimizer.finalize_variable_values(model.trainable_weights)
-  with artifacts.replacing(workdir / "model.keras") as path:
-    model.save(path)
+  save_model(model, workdir / "model.keras")
   print(f"Wrote {workdir / 'model.keras'}.", flush=True)
+
+
+def save_model(model, path):
+  """Writes a model whole; with the averaged weights, where there are some.
+
+  Args:
+    model: a compiled `pgates.GatedModel`, which stays as it is.
+    path: of the `.keras` file.
+  """
+  trained = [np.asarray(variable) for variable in model.trainable_weights]
+  model.optimizer.finalize_variable_values(model.trainable_weights)
+  try:
+    with artifacts.replacing(path) as temporary:
+      model.save(temporary)
+  finally:
+    for variable, value in zip(model.trainable_weights, trained, strict=True):
+      variable.assign(value)
 
 
 def check_same_run(config, workdir):
