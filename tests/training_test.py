@@ -397,7 +397,7 @@ def test_initial_weights_come_from_the_other_run(
 ):
   loaded = []
   monkeypatch.setattr(
-      networks,
+      initial_weights,
       "load_initial_weights",
       lambda model, path: loaded.append((type(model), pathlib.Path(path))),
   )
