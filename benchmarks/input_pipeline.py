@@ -1,0 +1,124 @@
+"""How many images a second the input pipeline delivers.
+
+    python -m benchmarks.input_pipeline \
+        benchmarks/results/input_pipeline.json
+
+JPEG files of ImageNet's typical size are made and stored by TFDS. The limit is
+a plain `tf.data` pipeline over the same files, which decodes and resizes, in
+order and without anything else. Candidates take turns in one process.
+"""
+
+import os
+import pathlib
+import tempfile
+
+from absl import app
+from absl import logging
+import tensorflow as tf
+
+from benchmarks import interleaved
+from benchmarks import jpeg_records
+from file_io import artifacts
+import image_data
+
+_SIZE, _BATCH = 224, 32
+_NUM_IMAGES, _EPOCHS, _REPEATS = 512, 2, 7
+
+
+def plain_batches(dataset, *, batch_size, image_size):
+  """Decodes whole images and resizes them, in the order of the files.
+
+  Args:
+    dataset: an `image_data.ImageDataset` of JPEG files.
+    batch_size: of a batch.
+    image_size: side in pixels.
+
+  Returns:
+    An endless data set of (images, labels).
+  """
+  files = [str(file.filename) for file in dataset.file_instructions("train")]
+
+  def prepare(record):
+    content, label = dataset.encoded(record)
+    image = tf.io.decode_jpeg(content, channels=3)
+    return tf.image.resize(image, (image_size, image_size)), label
+
+  records = tf.data.TFRecordDataset(
+      files, num_parallel_reads=tf.data.AUTOTUNE
+  ).repeat()
+  images = records.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+  batches = images.batch(batch_size, drop_remainder=True)
+  return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def measure(dataset, *, batch_size, image_size, num_batches, repeats):
+  """Times our pipelines beside the plain one.
+
+  Args:
+    dataset: an `image_data.ImageDataset` of JPEG files.
+    batch_size: of a batch.
+    image_size: side in pixels.
+    num_batches: of one turn.
+    repeats: turns that count.
+
+  Returns:
+    A dict for JSON: name -> times of a turn, and `images_per_second`.
+  """
+  sizes = {"batch_size": batch_size, "image_size": image_size}
+  batches = {
+      "plain": plain_batches(dataset, **sizes),
+      "train": image_data.train_batches(
+          dataset, seed=0, augmentation="crop_flip", **sizes
+      ),
+      "evaluate": image_data.eval_batches(dataset, "train", **sizes).repeat(),
+  }
+
+  def reader(of_one):
+    return lambda: [None for _ in of_one.take(num_batches)]
+
+  calls = {name: reader(of_one) for name, of_one in batches.items()}
+  times = interleaved.measure(calls, repeats=repeats, warmup=1)
+  result = interleaved.summary(times, "plain")
+  for row in result.values():
+    row["images_per_second"] = (
+        1000 * batch_size * num_batches / row["median_ms"]
+    )
+  return result
+
+
+def main(argv):
+  if len(argv) != 2:
+    raise app.UsageError("Name the JSON to write.")
+  logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
+  with tempfile.TemporaryDirectory() as folder:
+    print(f"Making {_NUM_IMAGES} images ...", flush=True)
+    jpeg_records.store(folder, num_images=_NUM_IMAGES)
+    size = sum(p.stat().st_size for p in pathlib.Path(folder).rglob("*train*"))
+    dataset = image_data.open_dataset("made_photographs", data_dir=folder)
+    result = measure(
+        dataset,
+        batch_size=_BATCH,
+        image_size=_SIZE,
+        num_batches=_EPOCHS * _NUM_IMAGES // _BATCH,
+        repeats=_REPEATS,
+    )
+  cores = len(os.sched_getaffinity(0))
+  for name, row in result.items():
+    row["images_per_second_and_core"] = row["images_per_second"] / cores
+    print(
+        f"{name:<10}{row['images_per_second']:>8.0f} images/s"
+        f"{row['images_per_second_and_core']:>8.0f} a core"
+        f"{1 / row['ratio']:>7.2f} of plain"
+    )
+  value = {
+      "image_size": _SIZE,
+      "batch_size": _BATCH,
+      "bytes_per_image": size / _NUM_IMAGES,
+      **interleaved.environment(None),
+      "pipelines": result,
+  }
+  artifacts.write_json(argv[1], value)
+
+
+if __name__ == "__main__":
+  app.run(main)

@@ -1,0 +1,50 @@
+"""Tests of `benchmarks.input_pipeline`."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks import input_pipeline
+from benchmarks import interleaved
+from benchmarks import jpeg_records
+import image_data
+
+
+@pytest.fixture(name="dataset", scope="module")
+def _dataset(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("photographs")
+  jpeg_records.store(folder, num_images=10)  # A label for each.
+  return image_data.open_dataset("made_photographs", data_dir=folder)
+
+
+def test_plain_batches_are_the_decoded_and_resized_files(dataset):
+  batches = input_pipeline.plain_batches(dataset, batch_size=4, image_size=32)
+  images, labels = next(iter(batches))
+  expected = {
+      int(label): tf.image.resize(image, (32, 32)).numpy()
+      for image, label in dataset.examples("train")
+  }
+  assert images.shape == (4, 32, 32, 3)
+  assert len(set(labels.numpy().tolist())) == 4
+  for image, label in zip(images, labels.numpy().tolist(), strict=True):
+    np.testing.assert_allclose(image, expected[label], atol=1)
+
+
+def test_rates_count_the_images_of_a_turn(dataset, monkeypatch):
+  measure = interleaved.measure
+  turns = []
+
+  def counted(candidates, **options):
+    turns.append([len(call()) for call in candidates.values()])
+    return measure(candidates, **options)
+
+  monkeypatch.setattr(interleaved, "measure", counted)
+  result = input_pipeline.measure(
+      dataset, batch_size=4, image_size=32, num_batches=6, repeats=1
+  )
+  # More than an epoch of each, though evaluation ends by itself.
+  assert turns == [[6, 6, 6]]
+  assert set(result) == {"plain", "train", "evaluate"}
+  for row in result.values():
+    seconds = row["median_ms"] / 1000
+    assert row["images_per_second"] == pytest.approx(24 / seconds)
