@@ -14,6 +14,8 @@ _FILE_STREAM = 1
 # How many records of a data set too large for memory are shuffled together.
 _SHUFFLE_WINDOW = 16_384
 
+_READ_AHEAD = 256  # Records.
+
 _MAX_EPOCHS = 2**31
 
 
@@ -64,6 +66,8 @@ def shuffled_examples(
     return items.skip(tf.cast(num_skipped, tf.int64))
 
   items = tf.data.Dataset.range(first_epoch, _MAX_EPOCHS).flat_map(read_epoch)
+  # While the next window is read, these are decoded.
+  items = items.prefetch(_READ_AHEAD)
   return items.map(
       lambda position, item: (position, *decode(item)),
       num_parallel_calls=tf.data.AUTOTUNE,
