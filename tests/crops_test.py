@@ -6,6 +6,7 @@ from scipy import stats
 import tensorflow as tf
 
 from image_data import crops
+from tests import triangles
 
 NUM = 300
 
@@ -32,16 +33,6 @@ def _cropped(source, size, seeds=None, channels=3):
   ).numpy()
 
 
-def _triangle_weights(old_side, new_side):
-  """Bilinear interpolation whose support grows as the image shrinks."""
-  scale = max(1.0, old_side / new_side)
-  step = old_side / new_side
-  centres = (np.arange(new_side) + 0.5) * step
-  distances = centres[:, np.newaxis] - (np.arange(old_side) + 0.5)
-  weights = np.maximum(0, 1 - np.abs(distances) / scale)
-  return weights / weights.sum(axis=1, keepdims=True)
-
-
 @pytest.mark.parametrize("shape", [(64, 96), (96, 64), (64, 64)])
 def test_center_crop_is_the_middle_of_the_shorter_side(shape):
   rng = np.random.default_rng(0)
@@ -49,7 +40,7 @@ def test_center_crop_is_the_middle_of_the_shorter_side(shape):
   # 56 of the 64 pixels, as 224 of 256.
   top, left = ((side - 56) // 2 for side in shape)
   part = image[top : top + 56, left : left + 56].astype(np.float64)
-  weights = _triangle_weights(56, 28)
+  weights = triangles.weights(56, 28)
   expected = np.einsum("ij,jkc,lk->ilc", weights, part, weights)
   received = crops.center_crop(tf.constant(image), 28)
   assert received.dtype == tf.float32

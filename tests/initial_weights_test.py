@@ -9,7 +9,7 @@ import pytest
 from safetensors import numpy as safetensors
 
 import pgates
-from tests import checkpoints_test
+from tests import torch_states
 from tests import training_runs
 from trainers import initial_weights
 from trainers import networks
@@ -106,8 +106,8 @@ def _own_network(*arguments):
 
 
 def _state(*, gates):
-  layout = checkpoints_test.LAYOUTS[pgates.CifarResNet]
-  return checkpoints_test.random_state(layout, gates=gates)
+  layout = torch_states.LAYOUTS[pgates.CifarResNet]
+  return torch_states.random_state(layout, gates=gates)
 
 
 class _Tensor:
@@ -158,8 +158,8 @@ def test_open_gates_leave_the_ungated_source(
   model = _own_network(f"--gate={gate}")
   gates = [np.asarray(v) for g in _gates(model) if g for v in g.weights]
   initial_weights.load_initial_weights(model, path)
-  x = checkpoints_test.normalised_images(SHAPE)
-  expected, _ = checkpoints_test.forward(state, x)
+  x = torch_states.normalised_images(SHAPE)
+  expected, _ = torch_states.forward(state, x)
   opened = pgates.with_strategy(model, "always_open")
   received = opened.predict(x, verbose=0)["logits"]
   scale = np.abs(expected).max()
@@ -171,16 +171,16 @@ def test_open_gates_leave_the_ungated_source(
 
 @pytest.mark.parametrize("network", ["resnet18", "resnet50"])
 def test_large_networks_too(network, tmp_path, monkeypatch):
-  shape = checkpoints_test.LARGE
+  shape = torch_states.LARGE
   kind = getattr(pgates, network.replace("resnet", "ResNet"))
-  state = checkpoints_test.random_state(checkpoints_test.LAYOUTS[kind])
+  state = torch_states.random_state(torch_states.LAYOUTS[kind])
   path = _write(state, tmp_path / "source.safetensors", monkeypatch)
   model = _network(
       *(f"--network={network}", "--normalization=none"), shape=shape, classes=5
   )
   initial_weights.load_initial_weights(model, path)
-  x = checkpoints_test.normalised_images(shape)
-  expected, _ = checkpoints_test.forward(state, x)
+  x = torch_states.normalised_images(shape)
+  expected, _ = torch_states.forward(state, x)
   opened = pgates.with_strategy(model, "always_open")
   received = opened.predict(x, verbose=0)["logits"]
   scale = np.abs(expected).max()
@@ -189,12 +189,12 @@ def test_large_networks_too(network, tmp_path, monkeypatch):
 
 def test_gates_of_a_checkpoint_are_loaded_where_they_fit(tmp_path, monkeypatch):
   state = _state(gates=True)
-  named = checkpoints_test.aig_names(state, "module.")
+  named = torch_states.aig_names(state, "module.")
   path = _write(named, tmp_path / "aig.tar", monkeypatch)
   model = _own_network("--gate=dependent")
   initial_weights.load_initial_weights(model, path)
-  x = checkpoints_test.normalised_images(SHAPE)
-  expected, gate_logits = checkpoints_test.forward(state, x)
+  x = torch_states.normalised_images(SHAPE)
+  expected, gate_logits = torch_states.forward(state, x)
   outputs = model.predict(x, verbose=0)
   np.testing.assert_allclose(outputs["gate_logits"], gate_logits, atol=1e-4)
   np.testing.assert_allclose(outputs["logits"], expected, atol=1e-4)

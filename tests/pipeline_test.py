@@ -11,6 +11,7 @@ from image_data import datasets
 from image_data import epochs
 from tests import numbered_images
 from tests import shifts
+from tests import triangles
 from tests.numbered_images import NUM_TRAIN
 
 NUM_STEPS = 6  # of 7 examples: 3 of the 45 are left out
@@ -137,20 +138,11 @@ def test_eval_batches_hold_every_example_once_in_the_order_of_the_files(
     )
 
 
-def triangle_weights(old_side, new_side):
-  """Bilinear interpolation whose support grows as the image shrinks."""
-  scale = old_side / new_side
-  centres = (np.arange(new_side) + 0.5) * scale
-  distances = centres[:, np.newaxis] - (np.arange(old_side) + 0.5)
-  weights = np.maximum(0, 1 - np.abs(distances) / scale)
-  return weights / weights.sum(axis=1, keepdims=True)
-
-
 def test_resizing_is_antialiased_and_bilinear(dataset):
   images, _ = take(dataset, 1, image_size=6)
   originals, _ = take(dataset, 1)
   assert images.shape == (7, 6, 6, 1)
-  rows, columns = triangle_weights(16, 6), triangle_weights(8, 6)
+  rows, columns = triangles.weights(16, 6), triangles.weights(8, 6)
   for image, original in zip(images, originals, strict=True):
     expected = rows @ original[..., 0] @ columns.T
     np.testing.assert_allclose(image[..., 0], expected, atol=1e-3)

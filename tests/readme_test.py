@@ -90,6 +90,19 @@ def test_the_table_of_latencies_is_that_of_its_file():
     np.testing.assert_allclose(found[i], expected, atol=0.00501)
 
 
+def test_measured_shares_are_those_of_their_files():
+  results = _ROOT / "benchmarks" / "results"
+  cost = json.loads((results / "logging_cost.json").read_text())
+  assert f"takes {100 * cost['share']:.1f} % of the steps'" in _README
+  pipelines = json.loads((results / "input_pipeline.json").read_text())
+  ratio = 1 / pipelines["pipelines"]["train"]["ratio"]
+  assert f"delivers {ratio:.2f} of the images" in _README
+  latency = results / "latency_cluttered_digits.json"
+  row = json.loads(latency.read_text())["rows"][0]["saved_model"]
+  assert f"takes {row['dynamic']['ratio']:.2f} times the ungated" in _README
+  assert f"removed {row['removed']['ratio']:.2f}." in _README
+
+
 def test_every_strategy_and_preset_is_named():
   for name in (*pgates.STRATEGIES, *config.PRESETS):
     assert f"`{name}" in _README
