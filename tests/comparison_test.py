@@ -129,8 +129,7 @@ def test_results_of_a_cell_are_those_of_its_files(tmp_path):
       "parameters": 7,
       "dense_macs": 100,
       "blocks": ["a", "b"],
-      # Without the first epoch, which traces; and the last rate.
-      "seconds_per_step": 2.0,
+      "seconds_per_step": 1.0,
       "training_seconds": 50.0,
       "trained_open_rate": 0.5,
       "strategies": strategies,

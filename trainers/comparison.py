@@ -3,8 +3,6 @@
 import dataclasses
 import pathlib
 
-import numpy as np
-
 from file_io import artifacts
 import pgates
 from trainers import config as config_lib
@@ -131,10 +129,8 @@ def read_cell(workdir, cell):
       "parameters": evaluation["parameters"],
       "dense_macs": evaluation["dense_macs"],
       "blocks": [gate["name"] for gate in evaluation["gates"]],
-      # Much of the first epoch's is tracing.
-      "seconds_per_step": float(
-          np.median([t for t in times[1:] or times if t is not None])
-      ),
+      # Of the fastest epoch: others may have waited for other programs.
+      "seconds_per_step": min(t for t in times if t is not None),
       "training_seconds": sum(line["seconds"] for line in history),
       # What the rate loss saw at the end: gates sampled, on training images.
       "trained_open_rate": history[-1].get("open_rate"),
