@@ -73,3 +73,44 @@ def test_gpus_are_used(monkeypatch, kind, num_gpus, expected):
 def test_mirrored_on_one_device_is_refused():
   with pytest.raises(ValueError, match="several GPUs.*Found: 0 GPU"):
     distribution.make_strategy("mirrored")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "needs TF_CONFIG.*Received: None"),
+        ("{", "needs TF_CONFIG"),
+        ('{"cluster": {"worker": ["a:1"]}}', "needs TF_CONFIG"),
+        (
+            '{"cluster": {"worker": ["a:1"]},'
+            ' "task": {"type": "worker", "index": 1}}',
+            "task .'worker', 1.; expected a worker from 0 to 0",
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"]},'
+            ' "task": {"type": "chief", "index": 0}}',
+            "expected a worker",
+        ),
+    ],
+)
+def test_workers_that_are_not_named_are_refused(monkeypatch, text, message):
+  monkeypatch.delenv("TF_CONFIG", raising=False)
+  if text is not None:
+    monkeypatch.setenv("TF_CONFIG", text)
+  with pytest.raises(ValueError, match=message):
+    distribution.make_strategy("multi_worker")
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_one_process_writes_and_decides_by_itself(devices):
+  strategy = distribution.make_strategy("auto", num_virtual_devices=devices)
+  assert distribution.is_chief(strategy)
+  any_worker = distribution.any_worker(strategy)
+  assert any_worker(True) and not any_worker(False)
+
+
+def test_errors_of_one_process_are_left_as_they_are():
+  strategy = distribution.make_strategy("one_device")
+  with pytest.raises(tf.errors.UnavailableError):
+    with distribution.naming_lost_workers(strategy):
+      raise tf.errors.UnavailableError(None, None, "gone")

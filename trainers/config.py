@@ -6,7 +6,7 @@ import re
 import pgates
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-DISTRIBUTIONS = ("auto", "one_device", "mirrored")
+DISTRIBUTIONS = ("auto", "one_device", "mirrored", "multi_worker")
 GATES = ("dependent", "independent", "stochastic_depth", "none")
 RATE_LOSSES = ("per_batch", "per_layer", "none")
 LEARNING_RATE_SCHEDULES = ("constant", "step", "cosine")
@@ -189,10 +189,11 @@ class Config:
           "block, needs --rate_loss=per_layer. Received: target_rates="
           f"{self.target_rates}, rate_loss={self.rate_loss!r}"
       )
-    if self.num_virtual_devices > 1 and self.distribution == "one_device":
+    others = ("one_device", "multi_worker")
+    if self.num_virtual_devices > 1 and self.distribution in others:
       raise ValueError(
           "num_virtual_devices is for --distribution=mirrored. Received: "
-          f"{self.num_virtual_devices} with distribution='one_device'"
+          f"{self.num_virtual_devices} with distribution={self.distribution!r}"
       )
 
   def _check_boundaries(self):

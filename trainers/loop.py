@@ -9,6 +9,7 @@ import numpy as np
 
 from file_io import artifacts
 import pgates
+from trainers import distribution
 from trainers import run_checkpoints
 
 
@@ -27,7 +28,8 @@ class Loop:
     steps_per_epoch: of a whole epoch.
     checkpoints: `RunCheckpoints`.
     history_path: file of one line an epoch.
-    epoch_writer: a `tensorboard.EpochWriter`.
+    epoch_writer: a `tensorboard.EpochWriter`; None where this process writes
+      no files.
     save_best: callable without arguments, called after an epoch whose
       validation accuracy is the highest so far; or None.
   """
@@ -51,6 +53,7 @@ class Loop:
     self._epoch_writer = epoch_writer
     self._save_best = save_best
     self._stop_requested = False
+    self._any_worker = distribution.any_worker(model.distribute_strategy)
 
   def request_stop(self):
     """Lets the loop save and raise `Stopped` after the current step."""
@@ -75,7 +78,7 @@ class Loop:
         model=self._model,
         epochs=self._epochs,
         steps=self._steps_per_epoch,
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=self._verbosity(),
     )
     strategy = self._model.distribute_strategy
     batches = iter(strategy.experimental_distribute_dataset(train))
@@ -85,12 +88,13 @@ class Loop:
       history.append(
           self._run_epoch(batches, validation, epoch, first, callbacks)
       )
-      artifacts.write_json_lines(self._history_path, history)
-      self._epoch_writer.write(history[-1])
+      if self._epoch_writer is not None:
+        artifacts.write_json_lines(self._history_path, history)
+        self._epoch_writer.write(history[-1])
       if self._save_best is not None and _is_best(history):
         self._save_best()
       self._checkpoints.save(run_checkpoints.Position(epoch + 1))
-      if self._stop_requested:
+      if self._any_worker(self._stop_requested):
         raise Stopped
     callbacks.on_train_end()
 
@@ -127,9 +131,14 @@ class Loop:
       callbacks.on_train_batch_begin(step)
       logs = train_step(batches)
       callbacks.on_train_batch_end(step, logs)
-      if self._stop_requested:
+      if self._any_worker(self._stop_requested):
         self._checkpoints.save(run_checkpoints.Position(epoch, step + 1))
         raise Stopped
+
+  def _verbosity(self):
+    if self._epoch_writer is None:
+      return 0
+    return 1 if sys.stdout.isatty() else 2
 
   def _metrics(self):
     results = self._model.get_metrics_result()

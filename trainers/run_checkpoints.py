@@ -1,6 +1,7 @@
 """Checkpoints from which a run continues as if it had never stopped."""
 
 import dataclasses
+import os
 import pathlib
 import re
 import shutil
@@ -34,12 +35,14 @@ class RunCheckpoints:
     model: a compiled `pgates.GatedModel` with a built optimizer.
     steps_per_epoch: of the run.
     keep: how many of the newest stay.
+    writes: whether this process writes; of several workers, the first.
   """
 
-  def __init__(self, directory, model, *, steps_per_epoch, keep=2):
+  def __init__(self, directory, model, *, steps_per_epoch, keep=2, writes=True):
     self._directory = pathlib.Path(directory)
     self._steps_per_epoch = steps_per_epoch
     self._keep = keep
+    self._writes = writes
     metrics = [v for metric in model.metrics for v in metric.variables]
     variables = [*model.variables, *model.optimizer.variables, *metrics]
     self._state = tf.train.Checkpoint(
@@ -52,8 +55,15 @@ class RunCheckpoints:
     Raises:
       OSError: if it cannot be written; the others stay.
     """
+    if not self._writes:
+      # Metrics are summed over the workers when they are read: all must read.
+      with tempfile.TemporaryDirectory() as unused:
+        self._state.write(os.path.join(unused, "state"))
+      return
     try:
       self._write(position)
+    except (tf.errors.UnavailableError, tf.errors.AbortedError):
+      raise  # Not the disk: another worker is gone.
     except (OSError, tf.errors.OpError) as error:
       raise OSError(
           f"A checkpoint could not be written to {self._directory}: "

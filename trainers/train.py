@@ -4,16 +4,18 @@
 
 The same command continues an interrupted run: killed at any moment, it ends
 with the weights it would have had. SIGTERM saves first and ends with exit code
-143. `model.keras` holds the weights after the last epoch, or with
---ema_momentum their moving average.
+143; a job of several workers that has lost one, with 75. `model.keras` holds
+the weights after the last epoch, or with --ema_momentum their moving average.
 """
 
+import os
 import sys
 
 from absl import app
 from absl import flags
 from absl import logging
 
+from trainers import distribution
 from trainers import dry_run
 from trainers import flags as shared_flags
 from trainers import loop
@@ -46,6 +48,10 @@ def main(argv):
     )
   except (ValueError, OSError, ImportError, FloatingPointError) as error:
     sys.exit(f"trainers.train: {error}")
+  except distribution.WorkerLost as error:
+    # Not `sys.exit`: TensorFlow's threads may wait for the worker that is gone.
+    print(f"trainers.train: {error}", file=sys.stderr, flush=True)
+    os._exit(training.WORKER_LOST_EXIT_CODE)
   except loop.Stopped:
     print("Saved. The same command continues the run.", flush=True)
     sys.exit(training.STOPPED_EXIT_CODE)

@@ -115,7 +115,8 @@ def _define():
       "distribution",
       "auto",
       config_lib.DISTRIBUTIONS,
-      "auto: mirrored where there are several GPUs or virtual devices",
+      "auto: mirrored where there are several GPUs or virtual devices; "
+      "multi_worker: the processes of TF_CONFIG",
   )
   integer("num_virtual_devices", 1, "Split the CPU into so many", lower_bound=1)
   switch("sync_batch_norm", False, "Batch statistics over all replicas")

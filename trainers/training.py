@@ -27,10 +27,14 @@ from trainers import tensorboard
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 # What a shell reports for a process that SIGTERM ended.
 STOPPED_EXIT_CODE = 128 + signal.SIGTERM
+# EX_TEMPFAIL of sysexits.h: to be tried again.
+WORKER_LOST_EXIT_CODE = 75
 
 
 def run(config, workdir, *, keep_checkpoints=2):
   """Trains the network of a configuration, or continues where it was.
+
+  Of several workers, which share the folder, the first writes.
 
   `model.keras` holds the weights after the last epoch, `best.keras` those of
   the epoch with the highest validation accuracy; with an average
@@ -45,7 +49,8 @@ def run(config, workdir, *, keep_checkpoints=2):
     ValueError: if the folder holds another run, or a setting does not fit.
     FileNotFoundError: if the data set is not prepared.
     OSError: if a file cannot be written; what was saved before stays.
-    loop.Stopped: after SIGTERM, when the state is saved.
+    loop.Stopped: after SIGTERM (of any worker), when the state is saved.
+    distribution.WorkerLost: if another worker is gone.
     FloatingPointError: if a loss is not finite.
   """
   workdir = pathlib.Path(workdir).expanduser()
@@ -62,12 +67,15 @@ def run(config, workdir, *, keep_checkpoints=2):
   keras.utils.set_random_seed(config.seed)
   with strategy.scope():
     model = make_model(config, dataset, steps_per_epoch=steps_per_epoch)
-  _write_config(config, workdir)
+  writes = distribution.is_chief(strategy)
+  if writes:
+    _write_config(config, workdir)
   checkpoints = run_checkpoints.RunCheckpoints(
       workdir / "checkpoints",
       model,
       steps_per_epoch=steps_per_epoch,
       keep=keep_checkpoints,
+      writes=writes,
   )
   position = checkpoints.restore()
   if position != run_checkpoints.Position():
@@ -80,24 +88,30 @@ def run(config, workdir, *, keep_checkpoints=2):
       dataset,
       first_step=position.epoch * steps_per_epoch + position.step,
   )
+  files = {"epoch_writer": None}
+  if writes:
+    files = {
+        "epoch_writer": _epoch_writer(config, dataset, model, workdir),
+        "save_best": lambda: save_model(model, workdir / "best.keras"),
+    }
   loop = loop_lib.Loop(
       model,
       epochs=config.epochs,
       steps_per_epoch=steps_per_epoch,
       checkpoints=checkpoints,
       history_path=workdir / "history.jsonl",
-      epoch_writer=_epoch_writer(config, dataset, model, workdir),
-      save_best=lambda: save_model(model, workdir / "best.keras"),
+      **files,
   )
-  with _stop_on_sigterm(loop):
+  with _stop_on_sigterm(loop), distribution.naming_lost_workers(strategy):
     loop.run(
         train,
         validation_batches(config, dataset),
         position=position,
         callbacks=_callbacks(config, steps_per_epoch),
     )
-  save_model(model, workdir / "model.keras")
-  print(f"Wrote {workdir / 'model.keras'}.", flush=True)
+  if writes:
+    save_model(model, workdir / "model.keras")
+    print(f"Wrote {workdir / 'model.keras'}.", flush=True)
 
 
 def save_model(model, path):
