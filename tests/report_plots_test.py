@@ -65,6 +65,23 @@ def test_points_curve_pruned_and_ungated_are_drawn_in_percent():
   assert 30 < axis.get_ylim()[0] < 80
 
 
+def test_a_label_looks_the_same_in_plots_of_one_order():
+  def colors(labels):
+    figure = report_plots.accuracy_against_macs(
+        [(label, POINTS) for label in labels], order=["a", "b", "c"]
+    )
+    handles, found = figure.axes[0].get_legend_handles_labels()
+    return {
+        label: handle.lines[0].get_color()
+        for handle, label in zip(handles, found, strict=True)
+        if label in labels
+    }
+
+  everything = colors(["a", "b", "c"])
+  assert len(set(everything.values())) == 3
+  assert colors(["c", "b"]) == {k: everything[k] for k in ("b", "c")}
+
+
 def test_heat_map_holds_the_rates_under_their_names():
   rates = np.array([[0.0, 0.25, 1.0], [0.5, np.nan, 0.75]])
   figure = report_plots.open_rates(rates, rows=["a", "b"], columns=list("xyz"))

@@ -21,7 +21,7 @@ def page(value):
   recipe = value["recipe"]
   sections = [
       _methods(value),
-      _equal_macs(value["equal_macs"]),
+      _equal_macs(value),
       _rates(value),
       *(_table(*part) for part in comparison_table.tables(value)),
       report_page.section(
@@ -79,6 +79,7 @@ def methods_plot(value, *, standalone=False):
       named,
       pruned=pruned,
       ungated=ungated,
+      order=_methods_of(value),
       label="Accuracy against executed multiply-adds, by method",
       standalone=standalone,
   )
@@ -94,9 +95,14 @@ def _methods(value):
   )
 
 
-def _equal_macs(entries):
+def _methods_of(value):
+  methods = dict.fromkeys(row["method"] for row in value["rows"])
+  return [method for method in methods if method != "ungated"]
+
+
+def _equal_macs(value):
   curves = collections.defaultdict(list)
-  for entry in entries:
+  for entry in value["equal_macs"]:
     for method, accuracy in entry["accuracy"].items():
       curves[method].append(
           {
@@ -108,6 +114,7 @@ def _equal_macs(entries):
   plot = report_plots.svg(
       report_plots.accuracy_against_macs,
       list(curves.items()),
+      order=_methods_of(value),
       label="Accuracy at equal executed multiply-adds, by method",
   )
   return report_page.section(

@@ -96,7 +96,9 @@ def pareto_front(points):
   return front
 
 
-def accuracy_against_macs(series, *, pruned=(), curve=(), ungated=None):
+def accuracy_against_macs(
+    series, *, pruned=(), curve=(), ungated=None, order=None
+):
   """Accuracy against executed multiply-adds.
 
   Args:
@@ -105,6 +107,7 @@ def accuracy_against_macs(series, *, pruned=(), curve=(), ungated=None):
     pruned: list of points of pruned networks.
     curve: list of points along thresholds, drawn as a line.
     ungated: a point, drawn as a star with a line at its accuracy.
+    order: labels that look the same in several plots; default: those of this.
 
   Returns:
     A figure.
@@ -112,8 +115,10 @@ def accuracy_against_macs(series, *, pruned=(), curve=(), ungated=None):
   figure, axis = _figure(9.0, 4.6)
   points = [point for _, of_series in series for point in of_series]
   points += pruned
-  for index, (label, of_series) in enumerate(series):
-    _errorbar(axis, of_series, label=label, linewidth=1, **_style(index))
+  order = order or [label for label, _ in series]
+  for label, of_series in series:
+    style = _style(order.index(label))
+    _errorbar(axis, of_series, label=label, linewidth=1, **style)
   if pruned:
     _errorbar(axis, pruned, label="pruned", fmt="x", color=_INK)
   if ungated is not None:
