@@ -13,7 +13,8 @@ import image_data
 @pytest.fixture(name="dataset", scope="module")
 def _dataset(tmp_path_factory):
   folder = tmp_path_factory.mktemp("photographs")
-  jpeg_records.store(folder, num_images=10)  # A label for each.
+  # A label for each.
+  jpeg_records.store(folder, num_images=20, num_classes=20)
   return image_data.open_dataset("made_photographs", data_dir=folder)
 
 
