@@ -26,7 +26,6 @@ class ImageFolder:
 
   Attributes:
     name: the folder's name.
-    version: None.
     num_classes: number of classes.
     class_names: the names of their folders, sorted.
     image_shape: (None, None, 3).
@@ -40,7 +39,6 @@ class ImageFolder:
 
   has_equal_shapes = False
   image_shape = (None, None, 3)
-  version = None
 
   def __init__(self, path: str | os.PathLike):
     path = pathlib.Path(path).expanduser()
@@ -78,14 +76,8 @@ class ImageFolder:
       A finite data set of (image, uint8 [height, width, 3]; label, int32
       scalar).
     """
-    paths, labels = zip(*self._split(split), strict=True)
-    files = tf.data.Dataset.from_tensor_slices(
-        (list(paths), np.array(labels, np.int32))
-    )
-    return files.map(
-        lambda path, label: (_decode(tf.io.read_file(path)), label),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
+    indices = tf.data.Dataset.range(self.num_examples(split))
+    return indices.map(self.reader(split), num_parallel_calls=tf.data.AUTOTUNE)
 
   def reader(self, split: str, *, encoded: bool = False):
     """Returns a function that reads one image of a split.

@@ -28,9 +28,9 @@ def summarize(results):
 
   Returns:
     A dict for JSON: `dense_macs` of the ungated network; `blocks`, names of
-    the blocks; `rows`, one for each
-    method and target; `equal_macs`, accuracies and paired differences at
-    equal multiply-adds; `answers`; and `cells`, the results themselves.
+    the blocks; `rows`, one for each method and target; `equal_macs`,
+    accuracies and paired differences at equal multiply-adds; `answers`; and
+    `cells`, the results themselves.
   """
   groups = _grouped(results)
   reference = groups.get(("ungated", None), results)

@@ -1,12 +1,5 @@
 """The tables of a comparison, in Markdown."""
 
-_COLUMNS = {
-    "collapsed_share": "collapsed %",
-    "open_rate_variance": "variance of rates",
-    "seconds_per_step": "seconds a step",
-    "parameters": "parameters",
-}
-
 
 def markdown(value):
   """What `comparison.md` holds.
@@ -108,15 +101,8 @@ def _percent(spread, form="{:.2f}"):
   return _number({"mean": 100 * spread["mean"], "std": scaled}, form)
 
 
-def points(difference):
-  """A paired difference in points, with its interval.
-
-  Args:
-    difference: of `comparison_statistics.difference`.
-
-  Returns:
-    `"+0.12 [-0.30, +0.54]"`.
-  """
+def _points(difference):
+  """A paired difference and its interval: `"+0.12 [-0.30, +0.54]"`."""
   low, high = difference.get("low"), difference.get("high")
   text = f"{100 * difference['mean']:+.2f}"
   if low is None:
@@ -145,6 +131,7 @@ def _accuracy_table(rows, kind):
 
 def _rates_table(rows):
   header = ["method, target", "rate trained", "rate MAP", "MACs % MAP"]
+  header += ["collapsed %", "variance of rates", "seconds a step", "parameters"]
   lines = []
   for row in rows:
     strategies = row["strategies"]
@@ -160,7 +147,7 @@ def _rates_table(rows):
         _number(row["parameters"], "{:,.0f}"),
     ]
     lines.append([_name(row), *cells])
-  return [*header, *_COLUMNS.values()], lines
+  return header, lines
 
 
 def _equal_table(entries):
@@ -180,7 +167,7 @@ def _equal_table(entries):
     line += [_percent(entry["accuracy"].get(method)) for method in methods]
     for pair in pairs:
       known = pair in found
-      line.append(points(found[pair]) if known else "")
+      line.append(_points(found[pair]) if known else "")
       line.append(_detectable(found[pair]) if known else "")
     lines.append(line)
   return header, lines
@@ -194,8 +181,8 @@ def _pruned_table(answers):
           _name(answer),
           _percent(answer["macs_share"], "{:.1f}"),
           _percent(answer["parameters_share"], "{:.1f}"),
-          points(answer["minus_map"]),
-          points(answer["recalibrated_minus_map"]),
+          _points(answer["minus_map"]),
+          _points(answer["recalibrated_minus_map"]),
           _detectable(answer["minus_map"]),
       ]
       for answer in answers
@@ -212,7 +199,7 @@ def _ungated_table(answers):
           answer["strategy"],
           _percent(answer["bypassed"], "{:.1f}"),
           _percent(answer["macs_share"], "{:.1f}"),
-          points(answer["difference"]),
+          _points(answer["difference"]),
           _detectable(answer["difference"]),
       ]
       for answer in answers
@@ -224,7 +211,7 @@ def _strategies_table(answers):
   lines = [
       [
           answer["strategy"],
-          points(answer["minus_map"]),
+          _points(answer["minus_map"]),
           _detectable(answer["minus_map"]),
           _percent(answer["macs_share"], "{:.1f}"),
       ]

@@ -6,6 +6,7 @@ import re
 
 import keras
 import numpy as np
+from safetensors import numpy as safetensors
 
 import pgates
 
@@ -107,8 +108,6 @@ def _read_state(path):
     with np.load(path) as arrays:
       return dict(arrays)
   if path.suffix == ".safetensors":
-    from safetensors import numpy as safetensors  # Only where it is needed.
-
     return safetensors.load_file(path)
   if path.suffix in (".pth", ".pt", ".tar"):
     return _read_torch(path)

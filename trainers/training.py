@@ -178,12 +178,7 @@ def make_model(config, dataset, *, steps_per_epoch):
 def _epoch_writer(config, dataset, model, workdir):
   gated = any(b.gate is not None for b in pgates.gated_blocks(model))
   # Not `validation_batches`, whose labels may be smoothed.
-  batches = image_data.eval_batches(
-      dataset,
-      "validation",
-      batch_size=config.batch_size,
-      image_size=config.image_size,
-  )
+  batches = _validation_examples(config, dataset)
   return tensorboard.EpochWriter(
       workdir / "tensorboard",
       block_names=model.macs.names,
@@ -208,13 +203,17 @@ def training_batches(config, dataset, *, first_step=0):
 
 def validation_batches(config, dataset):
   """Validation batches of a configuration."""
-  batches = image_data.eval_batches(
+  batches = _validation_examples(config, dataset)
+  return _with_labels_of_the_loss(config, dataset, batches)
+
+
+def _validation_examples(config, dataset):
+  return image_data.eval_batches(
       dataset,
       "validation",
       batch_size=config.batch_size,
       image_size=config.image_size,
   )
-  return _with_labels_of_the_loss(config, dataset, batches)
 
 
 def _with_labels_of_the_loss(config, dataset, batches):
