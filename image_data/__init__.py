@@ -1,6 +1,8 @@
 """Data sets of classified images and the input pipeline."""
 
 from image_data.augmentations import AUGMENTATIONS
+from image_data.bad_examples import BadExamples
+from image_data.bad_examples import TooManyBadExamples
 from image_data.cluttered_digits import ClutteredDigits
 from image_data.crops import center_crop
 from image_data.datasets import dataset_features
@@ -9,20 +11,24 @@ from image_data.datasets import ImageDataset
 from image_data.datasets import open_dataset
 from image_data.digits import Digits
 from image_data.image_folder import ImageFolder
+from image_data.mixup import mixup
 from image_data.pipeline import eval_batches
 from image_data.pipeline import steps_per_epoch
 from image_data.pipeline import train_batches
 
 __all__ = [
     "AUGMENTATIONS",
+    "BadExamples",
     "ClutteredDigits",
     "Digits",
     "FOLDER_PREFIX",
     "ImageDataset",
     "ImageFolder",
+    "TooManyBadExamples",
     "center_crop",
     "dataset_features",
     "eval_batches",
+    "mixup",
     "open_dataset",
     "steps_per_epoch",
     "train_batches",

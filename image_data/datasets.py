@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from absl import logging
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -97,12 +98,17 @@ class ImageDataset:
     Returns:
       Images, uint8 [examples, height, width, channels], and labels, int32
       [examples], in the order of `examples`.
+
+    Raises:
+      ValueError: if a label is out of range.
     """
     if split not in self._arrays:
       # Never on a GPU: tf.data reads the arrays on the host.
       with tf.device("CPU:0"):
         batches = self.examples(split).batch(self.num_examples(split))
-        self._arrays[split] = batches.get_single_element()
+        images, labels = batches.get_single_element()
+      _check_labels(self.name, split, labels.numpy(), self.num_classes)
+      self._arrays[split] = images, labels
     return self._arrays[split]
 
   def examples(self, split: str) -> tf.data.Dataset:
@@ -253,7 +259,21 @@ def open_dataset(
         " Expected 'tfrecord', TFDS's default; prepare it again, in another"
         " data_dir, without --file_format."
     )
-  return ImageDataset(builder)
+  dataset = ImageDataset(builder)
+  for split in SPLITS:
+    first = _first_labels(builder, dataset._spec(split))
+    _check_labels(dataset.name, split, first, dataset.num_classes)
+  return dataset
+
+
+def _check_labels(name, split, labels, num_classes):
+  labels = np.asarray(labels)
+  wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+  if wrong.size:
+    raise ValueError(
+        f"Of {split} of {name}, example {wrong[0]} has the label "
+        f"{labels[wrong[0]]}. Expected 0 to {num_classes - 1}."
+    )
 
 
 def _find_builder(name: str, *, data_dir: str) -> tfds.core.DatasetBuilder:
@@ -335,12 +355,17 @@ def _split_specs(builder: tfds.core.DatasetBuilder) -> dict[str, str]:
 
 
 def _is_labelled(builder: tfds.core.DatasetBuilder, split: str) -> bool:
+  return all(label >= 0 for label in _first_labels(builder, split))
+
+
+def _first_labels(builder: tfds.core.DatasetBuilder, spec: str) -> list[int]:
+  """The label of the first example; none of an empty split."""
   examples = builder.as_dataset(
-      split=split,
+      split=spec,
       decoders={"image": tfds.decode.SkipDecoding()},
       read_config=tfds.ReadConfig(try_autocache=False),
   )
-  return all(example["label"] >= 0 for example in examples.take(1))
+  return [int(example["label"]) for example in examples.take(1)]
 
 
 def _image_and_label(example: dict) -> tuple[tf.Tensor, tf.Tensor]:

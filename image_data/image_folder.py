@@ -4,7 +4,6 @@ import os
 import pathlib
 
 import numpy as np
-import tensorflow as tf
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 # What others call the splits.
@@ -66,39 +65,17 @@ class ImageFolder:
     del split
     return False
 
-  def examples(self, split: str) -> tf.data.Dataset:
-    """Reads a split in an order that is always the same.
+  def files(self, split: str) -> tuple[list[str], list[int]]:
+    """Lists a split in an order that is always the same.
 
     Args:
       split: "train", "validation" or "test".
 
     Returns:
-      A finite data set of (image, uint8 [height, width, 3]; label, int32
-      scalar).
-    """
-    indices = tf.data.Dataset.range(self.num_examples(split))
-    return indices.map(self.reader(split), num_parallel_calls=tf.data.AUTOTUNE)
-
-  def reader(self, split: str, *, encoded: bool = False):
-    """Returns a function that reads one image of a split.
-
-    Args:
-      split: "train", "validation" or "test".
-      encoded: whether the image stays as it is in its file.
-
-    Returns:
-      A function of an index, int scalar: to the image, uint8 [height, width,
-      3], or its bytes, a string scalar; and its label, int32 scalar.
+      Paths and labels.
     """
     paths, labels = zip(*self._split(split), strict=True)
-    paths, labels = tf.constant(paths), tf.constant(labels, tf.int32)
-
-    def read(index):
-      content = tf.io.read_file(tf.gather(paths, index))
-      image = content if encoded else _decode(content)
-      return image, tf.gather(labels, index)
-
-    return read
+    return list(paths), list(labels)
 
   def _split(self, split):
     if split not in _SPLITS:
@@ -106,12 +83,6 @@ class ImageFolder:
           f"Unknown split {split!r}. Expected one of {', '.join(_SPLITS)}."
       )
     return self._files[split]
-
-
-def _decode(content):
-  image = tf.io.decode_image(content, channels=3, expand_animations=False)
-  image.set_shape([None, None, 3])
-  return image
 
 
 def _splits_in(path):

@@ -1,18 +1,15 @@
 """Batches to train on and to evaluate on, reproducible and resumable."""
 
-from collections.abc import Callable
-import difflib
 import numbers
 
 import tensorflow as tf
 
 from image_data import augmentations
-from image_data import crops
+from image_data import bad_examples as bad_examples_lib
 from image_data import datasets
 from image_data import epochs
-
-# Not one of the streams that order the examples.
-_AUGMENTATION_STREAM = 2
+from image_data import preparation
+from image_data import readers
 
 
 def steps_per_epoch(dataset: datasets.ImageDataset, *, batch_size: int) -> int:
@@ -42,7 +39,10 @@ def train_batches(
     seed: int,
     image_size: int | None = None,
     augmentation: str = "none",
+    rand_augment: float = 0.0,
     first_step: int = 0,
+    bad_examples: bad_examples_lib.BadExamples | None = None,
+    data_service: str | None = None,
 ) -> tf.data.Dataset:
   """Returns an endless sequence of shuffled, augmented training batches.
 
@@ -50,7 +50,8 @@ def train_batches(
   incomplete batch, in an order that depends on `seed` and the epoch alone.
   An augmentation depends on `seed`, the epoch, and the example's place in it.
   Hence a sequence that starts at `first_step` is what one that starts at 0
-  yields from there. Steps that are skipped cost no decoding.
+  yields from there. Steps that are skipped cost no decoding. The place of an
+  example that cannot be read is taken by another of its batch.
 
   Examples of a data set too large for memory are shuffled by file and within
   a window of some thousands; of JPEG files that are cropped ("crop_flip"), the
@@ -65,7 +66,13 @@ def train_batches(
     augmentation: a name in `AUGMENTATIONS`: "none", "shift" (by up to an
       eighth of each side), "shift_flip" (and mirrored, as for CIFAR), or
       "crop_flip" (a random part, resized, and mirrored, as for ImageNet).
+    rand_augment: magnitude of RandAugment behind it, in [0, 1]; 0 for none.
     first_step: number of batches to skip.
+    bad_examples: counts examples that cannot be read; None for one of its own.
+    data_service: address of a `tf.data` service's dispatcher, as in
+      "grpc://host:5000", whose workers then read and augment. They must find
+      the files where this process would. With one worker the batches are the
+      same; of several, each makes whole epochs, and these mix.
 
   Returns:
     A data set of (images, float32 [batch, height, width, channels] in
@@ -79,31 +86,42 @@ def train_batches(
   _check_integer("seed", seed)
   _check_integer("first_step", first_step, minimum=0)
   _check_image_size(dataset, image_size)
-  augment = _find_augmentation(augmentation)
   cropping = augmentation in augmentations.CROPPING
-  size = _crop_size(dataset, image_size) if cropping else image_size
-
-  def prepare(position, image, label):
-    image_seed = tf.random.fold_in(
-        tf.constant([seed, _AUGMENTATION_STREAM], tf.int64), position
-    )
-    if not cropping:
-      return augment(_resize(image, image_size=size), image_seed), label
-    crop_seed, image_seed = tf.unstack(tf.random.split(image_seed))
-    cropped = crops.random_resized_crop(
-        image, crop_seed, size, channels=dataset.image_shape[-1]
-    )
-    return augment(cropped, image_seed), label
-
-  examples = epochs.shuffled_examples(
-      dataset,
+  reader = readers.open_reader(dataset, "train", encoded=cropping)
+  prepare = preparation.for_training(
+      dataset.image_shape,
+      seed=seed,
+      image_size=image_size,
+      augmentation=augmentation,
+      rand_augment=rand_augment,
+  )
+  items = epochs.shuffled_items(
+      reader,
+      count=dataset.num_examples("train"),
       seed=seed,
       examples_per_epoch=num_steps * batch_size,
       first_example=first_step * batch_size,
-      encoded=cropping,
   )
-  examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-  return _finish(examples.batch(batch_size, drop_remainder=True))
+
+  def read(position, *item):
+    image, label = reader.read(*item)
+    return prepare(image, position), label
+
+  if reader.can_fail:
+    examples = bad_examples_lib.read_each(
+        items,
+        _with_checked_label(read, dataset.num_classes),
+        lambda _, *item: reader.name(*item),
+    )
+  else:
+    examples = items.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+  batches = examples.batch(batch_size, drop_remainder=True)
+  if data_service is not None:
+    batches = _served(batches, data_service)
+  if reader.can_fail:
+    counted = bad_examples or bad_examples_lib.BadExamples()
+    batches = bad_examples_lib.replace(batches, counted)
+  return _finish(batches)
 
 
 def eval_batches(
@@ -112,8 +130,11 @@ def eval_batches(
     *,
     batch_size: int,
     image_size: int | None = None,
+    bad_examples: bad_examples_lib.BadExamples | None = None,
 ) -> tf.data.Dataset:
   """Returns a split once, in an order that is always the same.
+
+  Examples that cannot be read are left out.
 
   Args:
     dataset: the data set.
@@ -122,6 +143,7 @@ def eval_batches(
     image_size: side in pixels to which images are resized, bilinear with
       antialiasing; of images that differ in size, the middle is cut out
       (`center_crop`). None keeps their size.
+    bad_examples: counts examples that cannot be read; None for one of its own.
 
   Returns:
     A data set of (images, float32 [batch, height, width, channels] in
@@ -133,56 +155,63 @@ def eval_batches(
   """
   _check_integer("batch_size", batch_size, minimum=1)
   _check_image_size(dataset, image_size)
-  if dataset.fits_in_memory(split):
-    examples = tf.data.Dataset.from_tensor_slices(dataset.arrays(split))
+  reader = readers.open_reader(dataset, split)
+
+  def read(*item):
+    image, label = reader.read(*item)
+    image = preparation.for_evaluation(
+        image, image_size=image_size, equal_shapes=dataset.has_equal_shapes
+    )
+    return image, label
+
+  items = reader.in_order()
+  if reader.can_fail:
+    examples = bad_examples_lib.read_each(
+        items, _with_checked_label(read, dataset.num_classes), reader.name
+    )
+    counted = bad_examples or bad_examples_lib.BadExamples()
+    examples = bad_examples_lib.drop(examples, counted)
   else:
-    examples = dataset.examples(split)
-
-  def prepare(image, label):
-    if dataset.has_equal_shapes:
-      return _resize(image, image_size=image_size), label
-    return crops.center_crop(image, image_size), label
-
-  examples = examples.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    examples = items.map(read, num_parallel_calls=tf.data.AUTOTUNE)
   return _finish(examples.batch(batch_size))
 
 
-def _find_augmentation(name: str) -> Callable[..., tf.Tensor]:
-  known = augmentations.AUGMENTATIONS
-  if name not in known:
-    matches = difflib.get_close_matches(str(name), known, n=1)
-    raise ValueError(
-        f"Unknown augmentation {name!r}. Expected one of {', '.join(known)}."
-        + (f" Did you mean {matches[0]}?" if matches else "")
-    )
-  return known[name]
+def _with_checked_label(read, num_classes):
+  """Lets a function fail where the label is out of range, too."""
+
+  def read_and_check(*item):
+    image, label = read(*item)
+    is_class = (0 <= label) & (label < num_classes)
+    with tf.control_dependencies([tf.debugging.Assert(is_class, [label])]):
+      return image, tf.identity(label)
+
+  return read_and_check
 
 
-def _crop_size(dataset: datasets.ImageDataset, image_size: int | None) -> int:
-  height, width, _ = dataset.image_shape
-  if image_size is None and height != width:
-    raise ValueError(
-        f"The images of {dataset.name} are {height} x {width} pixels, and crops"
-        " are square. Pass image_size, their side in pixels."
-    )
-  return image_size or height
-
-
-def _resize(image: tf.Tensor, *, image_size: int | None) -> tf.Tensor:
-  image = tf.cast(image, tf.float32)
-  if image_size is None or image.shape[:2] == (image_size, image_size):
-    return image
-  return tf.image.resize(image, (image_size, image_size), antialias=True)
+def _served(batches, address):
+  """Lets the workers of a `tf.data` service make batches."""
+  service = tf.data.experimental.service
+  return _in_order(batches).apply(
+      service.distribute(
+          # By epochs, which are what the data set begins with.
+          processing_mode=service.ShardingPolicy.DYNAMIC,
+          service=address,
+      )
+  )
 
 
 def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:
+  return _in_order(batches).prefetch(tf.data.AUTOTUNE)
+
+
+def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
   options = tf.data.Options()
   options.deterministic = True
   # By data, so that the workers of a job together see each global batch once.
   options.experimental_distribute.auto_shard_policy = (
       tf.data.experimental.AutoShardPolicy.DATA
   )
-  return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+  return dataset.with_options(options)
 
 
 def _check_integer(name: str, value: int, *, minimum: int | None = None):

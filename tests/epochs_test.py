@@ -9,6 +9,7 @@ import tensorflow as tf
 import image_data
 from image_data import datasets
 from image_data import epochs
+from image_data import readers
 from tests import numbered_images
 from tests.numbered_images import NUM_TRAIN
 
@@ -26,7 +27,7 @@ def fixture_folder(tmp_path_factory):
 def fixture_streamed(folder, monkeypatch):
   """A data set that is read from its files, as one too large for memory."""
   monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 0)
-  monkeypatch.setattr(epochs, "_SHUFFLE_WINDOW", 30)
+  monkeypatch.setattr(readers, "_SHUFFLE_WINDOW", 30)
   return image_data.open_dataset("numbered", data_dir=folder)
 
 
@@ -38,9 +39,15 @@ def fixture_dataset(request, folder):
 
 
 def _shuffled(dataset, *, used=NUM_USED, first=0, seed=1):
-  return epochs.shuffled_examples(
-      dataset, seed=seed, examples_per_epoch=used, first_example=first
+  reader = readers.open_reader(dataset, "train")
+  items = epochs.shuffled_items(
+      reader,
+      count=dataset.num_examples("train"),
+      seed=seed,
+      examples_per_epoch=used,
+      first_example=first,
   )
+  return items.map(lambda position, *item: (position, *reader.read(*item)))
 
 
 def _take(dataset, num, **kwargs):
@@ -146,7 +153,7 @@ def test_permutations_of_epochs_are_uniform_and_independent():
 
 
 def test_files_and_examples_of_an_epoch_are_permuted_differently():
-  streams = (epochs._FILE_STREAM, epochs._EXAMPLE_STREAM)
+  streams = (readers._FILE_STREAM, readers._EXAMPLE_STREAM)
   files, examples = (
       epochs._permutation(100, seed=1, epoch=tf.constant(0), stream=stream)
       for stream in streams
@@ -184,7 +191,7 @@ def test_part_of_a_file_is_streamed_where_a_split_is_part_of_it(
 
 
 def test_files_are_shuffled_too(streamed, monkeypatch):
-  monkeypatch.setattr(epochs, "_SHUFFLE_WINDOW", 1)
+  monkeypatch.setattr(readers, "_SHUFFLE_WINDOW", 1)
   # No file holds more than the 16 records that are read of one in a row.
   stored = iter(_stored_labels(streamed))
   files = [

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import pytest
 
+import image_data
+from tests import numbered_images
 from tests import training_runs
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -34,6 +36,28 @@ def _free_ports(count):
   return ports
 
 
+def _start_evaluating(data_dir, config):
+  return subprocess.Popen(
+      [sys.executable, "-m", "tests.evaluating_worker", str(data_dir)],
+      cwd=ROOT,
+      env={**os.environ, "TF_CONFIG": json.dumps(config)},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+  )
+
+
+def _configs(count):
+  workers = [f"localhost:{port}" for port in _free_ports(count)]
+  return [
+      {
+          "cluster": {"worker": workers},
+          "task": {"type": "worker", "index": index},
+      }
+      for index in range(count)
+  ]
+
+
 def _start(workdir, data_dir, *arguments, config=None):
   environment = dict(os.environ)
   if config is not None:
@@ -52,19 +76,15 @@ def _start(workdir, data_dir, *arguments, config=None):
 
 
 def _start_two(workdir, data_dir, *arguments):
-  workers = [f"localhost:{port}" for port in _free_ports(2)]
   return [
       _start(
           workdir,
           data_dir,
           "--distribution=multi_worker",
           *arguments,
-          config={
-              "cluster": {"worker": workers},
-              "task": {"type": "worker", "index": index},
-          },
+          config=config,
       )
-      for index in range(2)
+      for config in _configs(2)
   ]
 
 
@@ -150,3 +170,17 @@ def test_killed_worker_ends_the_job_which_continues(
   codes, printed = _finish(_start_two(tmp_path, data_dir))
   assert codes == [0, 0], printed
   _assert_same(tmp_path, whole)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_evaluation_over_workers_counts_every_example_once(tmp_path, count):
+  numbered_images.store(tmp_path, name="numbered", shapes=[(6, 8, 1)] * 50)
+  dataset = image_data.open_dataset("numbered", data_dir=tmp_path)
+  labels = np.array([int(label) for _, label in dataset.examples("train")])
+  assert len(labels) % 8  # The last batch is smaller, uneven over workers.
+  processes = [_start_evaluating(tmp_path, c) for c in _configs(count)]
+  codes, printed = _finish(processes)
+  assert codes == [0] * count, printed
+  for out, _ in printed:
+    powers = json.loads(out.splitlines()[-1])["powers"]
+    assert powers == [np.sum(labels**power) for power in range(3)]

@@ -11,6 +11,7 @@ import tensorflow as tf
 from file_io import artifacts
 import image_data
 import pgates
+from tests import damaged_images
 from tests import training_runs
 from trainers import initial_weights
 from trainers import loop as loop_lib
@@ -30,6 +31,7 @@ RUNS = {
         "--temperature_schedule=linear",
         "--final_temperature=0.25",
         "--label_smoothing=0.2",
+        "--mixup=0.3",
         "--weight_decay=1e-3",
     ),
     "replicas": (
@@ -426,3 +428,41 @@ def test_compiled_run_is_the_same_to_rounding(data_dir, tmp_path):
   assert recorder.model.jit_compile
   for name, value in expected.items():
     np.testing.assert_allclose(line[name], value, rtol=1e-3, err_msg=name)
+
+
+@pytest.fixture(name="damaged", scope="module")
+def _damaged(tmp_path_factory):
+  """A folder of images, and the paths of the four that are damaged."""
+  path = tmp_path_factory.mktemp("damaged")
+  return path, damaged_images.store_folder(path)
+
+
+def _folder_config(path):
+  return training_runs.config(
+      f"--image_folder={path}",
+      "--image_size=8",
+      "--batch_size=10",
+      "--epochs=1",
+  )
+
+
+def test_damaged_images_are_skipped_and_counted(damaged, tmp_path, capsys):
+  path, bad = damaged
+  training.run(_folder_config(path), tmp_path, max_bad_examples=len(bad))
+  assert "Skipped 4 examples" in capsys.readouterr().out
+  assert (tmp_path / "model.keras").exists()
+
+
+def test_too_many_damaged_images_stop_the_run(damaged, tmp_path):
+  path, _ = damaged
+  with pytest.raises(
+      image_data.TooManyBadExamples, match="More than 3 examples"
+  ):
+    training.run(_folder_config(path), tmp_path, max_bad_examples=3)
+
+
+def test_data_service_is_not_for_several_workers(data_dir, tmp_path):
+  config = _config(data_dir, "--distribution=multi_worker")
+  with pytest.raises(ValueError, match="--data_service is for one process"):
+    training.run(config, tmp_path, data_service="grpc://localhost:1")
+  assert not any(tmp_path.iterdir())

@@ -29,6 +29,17 @@ _IMAGENET = {
     "weight_decay": 1e-4,
     "rate_loss_weight": 1.0,
 }
+# As ResNets are trained lately (Bello et al., arXiv 2103.07579), but for its
+# length.
+_MODERN = {
+    **_IMAGENET,
+    "learning_rate_schedule": "cosine",
+    "warmup_epochs": 5.0,
+    "label_smoothing": 0.1,
+    "ema_momentum": 0.9999,
+    "rand_augment": 0.3,
+    "mixup": 0.2,
+}
 
 
 def _aig_targets(rate):
@@ -91,6 +102,11 @@ PRESETS = {
         "network": "resnet101",
         "target_rates": [0.7],
     },
+    "imagenet_resnet50_modern": {
+        **_MODERN,
+        "network": "resnet50",
+        "target_rates": [0.7],
+    },
     **{
         f"imagenet_resnet50_aig_{round(100 * rate)}": {
             **_IMAGENET,
@@ -117,6 +133,8 @@ class Config:
   data_dir: str
   image_size: int | None
   augmentation: str
+  rand_augment: float
+  mixup: float
   network: str
   normalization: str
   gate: str
@@ -206,6 +224,11 @@ class Config:
           "learning_rate_schedule='step' needs rising epochs in "
           f"--learning_rate_boundaries. Received: {boundaries}"
       )
+
+  @property
+  def soft_labels(self):
+    """Whether labels are probabilities, not classes."""
+    return bool(self.label_smoothing or self.mixup)
 
   @property
   def learned_gates(self):

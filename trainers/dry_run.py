@@ -110,7 +110,7 @@ def _train_one_step(config, model, num_classes):
   shape = (_EXAMPLES, *model.inputs[0].shape[1:])
   images = rng.uniform(0, 255, shape).astype(np.float32)
   labels = tf.constant(rng.integers(num_classes, size=_EXAMPLES))
-  if config.label_smoothing:
+  if config.soft_labels:
     labels = tf.one_hot(labels, num_classes)
   logs = model.train_on_batch(images, labels, return_dict=True)
   loss = float(logs["loss"])

@@ -75,6 +75,7 @@ def evaluate_run(
     reference=None,
     threshold_curve=False,
     model_file="model.keras",
+    max_bad_examples=100,
     output="evaluation.json",
 ):
   """Evaluates the network of a run's folder and writes `evaluation.json`.
@@ -89,6 +90,7 @@ def evaluate_run(
     reference: the workdir of an evaluated run to print beside, or None.
     threshold_curve: whether to measure the curve over thresholds, too.
     model_file: of the workdir.
+    max_bad_examples: how many of a split may be skipped.
     output: name of the file to write in the workdir.
 
   Returns:
@@ -96,7 +98,8 @@ def evaluate_run(
 
   Raises:
     FileNotFoundError: if a folder holds no finished run, or no evaluation.
-    ValueError: if a strategy is malformed.
+    ValueError: if a strategy is malformed, or more examples than allowed
+      cannot be read.
   """
   workdir = pathlib.Path(workdir).expanduser()
   run_folder.check_files(workdir, "config.json", model_file)
@@ -119,20 +122,25 @@ def evaluate_run(
     ungated = reference["strategies"]["always_open"]
     print(_row("(reference)", ungated, dense))
   results = {}
-  batches = run_folder.batches(settings, dataset, split)
-  for strategy, result in evaluation.evaluate(
-      model,
-      strategies,
-      batches,
-      execution=execution,
-      num_batches=recalibrate_batch_norm,
-  ):
-    results[strategy] = result
-    print(_row(strategy, result, dense), flush=True)
+  bad_examples = image_data.BadExamples(max_bad_examples)
+  batches = run_folder.batches(
+      settings, dataset, split, bad_examples=bad_examples
+  )
+  with bad_examples.explained():
+    for strategy, result in evaluation.evaluate(
+        model,
+        strategies,
+        batches,
+        execution=execution,
+        num_batches=recalibrate_batch_norm,
+    ):
+      results[strategy] = result
+      print(_row(strategy, result, dense), flush=True)
   value = {
       "dataset": dataset.name,
       "split": split,
-      "examples": dataset.num_examples(split),
+      "examples": dataset.num_examples(split) - len(bad_examples.names),
+      "bad_examples": bad_examples.names,
       "recalibrate_batch_norm": recalibrate_batch_norm,
       **evaluation.summary(model, results),
   }
@@ -183,6 +191,7 @@ def main(argv):
         reference=_REFERENCE.value,
         threshold_curve=_THRESHOLD_CURVE.value,
         model_file=_MODEL_FILE.value,
+        max_bad_examples=shared_flags.MAX_BAD_EXAMPLES.value,
         output=_OUTPUT.value,
     )
   except (ValueError, FileNotFoundError) as error:

@@ -11,6 +11,13 @@ WORKDIR = flags.DEFINE_string(
     "history.jsonl, tensorboard/, evaluation.json.",
     required=True,
 )
+MAX_BAD_EXAMPLES = flags.DEFINE_integer(
+    "max_bad_examples",
+    100,
+    "Images that cannot be decoded, or have no valid label, are skipped and "
+    "named in the log; with more than so many, the program stops",
+    lower_bound=0,
+)
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     os.path.expanduser("~/tensorflow_datasets"),

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+import warnings
 
 import keras
 import numpy as np
@@ -111,7 +112,7 @@ class Loop:
       elapsed = time.monotonic() - start
       seconds["seconds_per_step"] = elapsed / (self._steps_per_epoch - first)
     rates = {"gate_open_rates": self._rates()}
-    self._model.evaluate(validation, callbacks=callbacks, verbose=0)
+    evaluate(self._model, validation, callbacks=callbacks)
     train |= {f"val_{name}": value for name, value in self._metrics().items()}
     rates["val_gate_open_rates"] = self._rates()
     callbacks.on_epoch_end(epoch, train)
@@ -154,6 +155,21 @@ class Loop:
     if gates:
       values["temperature"] = _plain(gates[0].current_temperature)
     return values
+
+
+def evaluate(model, batches, *, callbacks=None):
+  """Evaluates a network; its metrics then hold the results.
+
+  Args:
+    model: a compiled `pgates.GatedModel`.
+    batches: finite data set of batches.
+    callbacks: of Keras.
+  """
+  with warnings.catch_warnings():
+    # Keras says so wherever it does not know the number of batches before, as
+    # where images may have to be skipped.
+    warnings.filterwarnings("ignore", "Your input ran out of data")
+    model.evaluate(batches, callbacks=callbacks, verbose=0)
 
 
 def _is_best(history):

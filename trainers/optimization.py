@@ -73,8 +73,8 @@ def make_optimizer(config, *, steps_per_epoch):
 
 
 def make_loss(config):
-  """Cross-entropy of logits, for one-hot labels where they are smoothed."""
-  if not config.label_smoothing:
+  """Cross-entropy of logits, for one-hot labels where they are soft."""
+  if not config.soft_labels:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
   return keras.losses.CategoricalCrossentropy(
       from_logits=True, label_smoothing=config.label_smoothing

@@ -48,24 +48,32 @@ def read_reference(workdir, dataset, split):
   return value
 
 
-def batches(settings, dataset, split):
+def batches(settings, dataset, split, *, bad_examples=None):
   """What the network of a run is evaluated on.
 
   Args:
     settings: of its `config.json`.
     dataset: an `image_data.ImageDataset`.
     split: to report on.
+    bad_examples: counts those of the split that cannot be read, an
+      `image_data.BadExamples`; the others have the same limit.
 
   Returns:
     `evaluation.Batches`.
   """
 
-  def batches_of(name):
+  reported = bad_examples or image_data.BadExamples()
+
+  def others():
+    return image_data.BadExamples(reported.limit)
+
+  def batches_of(name, counted):
     return image_data.eval_batches(
         dataset,
         name,
         batch_size=settings["batch_size"],
         image_size=settings["image_size"],
+        bad_examples=counted,
     )
 
   train = image_data.train_batches(
@@ -74,7 +82,11 @@ def batches(settings, dataset, split):
       seed=settings["seed"],
       image_size=settings["image_size"],
       augmentation=settings["augmentation"],
+      rand_augment=settings.get("rand_augment", 0.0),
+      bad_examples=others(),
   )
   return evaluation.Batches(
-      test=batches_of(split), validation=batches_of("validation"), train=train
+      test=batches_of(split, reported),
+      validation=batches_of("validation", others()),
+      train=train,
   )

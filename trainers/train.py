@@ -25,6 +25,12 @@ from trainers import training
 _KEEP_CHECKPOINTS = flags.DEFINE_integer(
     "keep_checkpoints", 2, "How many of the newest stay", lower_bound=1
 )
+_DATA_SERVICE = flags.DEFINE_string(
+    "data_service",
+    None,
+    "Dispatcher of a tf.data service that reads and augments, as in "
+    "grpc://host:5000; its workers must reach --data_dir",
+)
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run",
     False,
@@ -45,6 +51,8 @@ def main(argv):
         train_flags.config_from_flags(),
         shared_flags.WORKDIR.value,
         keep_checkpoints=_KEEP_CHECKPOINTS.value,
+        max_bad_examples=shared_flags.MAX_BAD_EXAMPLES.value,
+        data_service=_DATA_SERVICE.value,
     )
   except (ValueError, OSError, ImportError, FloatingPointError) as error:
     sys.exit(f"trainers.train: {error}")

@@ -38,6 +38,16 @@ def _define():
       sorted(image_data.AUGMENTATIONS),
       "Of training images",
   )
+  number(
+      "rand_augment",
+      0.0,
+      "Magnitude of RandAugment (KerasCV's operations), 0: none",
+      lower_bound=0.0,
+      upper_bound=1.0,
+  )
+  number(
+      "mixup", 0.0, "MixUp's alpha, 0: none", lower_bound=0.0, upper_bound=100.0
+  )
   text("network", "cifar_resnet20", "resnet18 ... 152 or cifar_resnet8, 14 ...")
   choice("normalization", "unit", config_lib.NORMALIZATIONS, "Of 0..255 images")
 

@@ -9,11 +9,11 @@ import sys
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from file_io import artifacts
 import image_data
 import pgates
+from trainers import batches
 from trainers import config as config_lib
 from trainers import distribution
 from trainers import gate_probe
@@ -31,7 +31,14 @@ STOPPED_EXIT_CODE = 128 + signal.SIGTERM
 WORKER_LOST_EXIT_CODE = 75
 
 
-def run(config, workdir, *, keep_checkpoints=2):
+def run(
+    config,
+    workdir,
+    *,
+    keep_checkpoints=2,
+    max_bad_examples=100,
+    data_service=None,
+):
   """Trains the network of a configuration, or continues where it was.
 
   Of several workers, which share the folder, the first writes.
@@ -44,9 +51,12 @@ def run(config, workdir, *, keep_checkpoints=2):
     config: a `Config`.
     workdir: the folder of the run.
     keep_checkpoints: how many of the newest stay.
+    max_bad_examples: how many may be skipped.
+    data_service: address of a `tf.data` service's dispatcher, or None.
 
   Raises:
-    ValueError: if the folder holds another run, or a setting does not fit.
+    ValueError: if the folder holds another run, a setting does not fit, or
+      more examples than allowed cannot be read.
     FileNotFoundError: if the data set is not prepared.
     OSError: if a file cannot be written; what was saved before stays.
     loop.Stopped: after SIGTERM (of any worker), when the state is saved.
@@ -55,6 +65,11 @@ def run(config, workdir, *, keep_checkpoints=2):
   """
   workdir = pathlib.Path(workdir).expanduser()
   check_same_run(config, workdir)
+  if data_service and config.distribution == "multi_worker":
+    raise ValueError(
+        "--data_service is for one process: several workers would not agree "
+        "on the batches. Leave it out, or --distribution=multi_worker."
+    )
   keras.config.set_dtype_policy(config.precision)
   strategy = distribution.make_strategy(
       config.distribution, num_virtual_devices=config.num_virtual_devices
@@ -83,10 +98,13 @@ def run(config, workdir, *, keep_checkpoints=2):
         f"Continuing after epoch {position.epoch}, step {position.step}.",
         flush=True,
     )
-  train = training_batches(
+  bad_examples = image_data.BadExamples(max_bad_examples)
+  train = batches.training_batches(
       config,
       dataset,
       first_step=position.epoch * steps_per_epoch + position.step,
+      bad_examples=bad_examples,
+      data_service=data_service,
   )
   files = {"epoch_writer": None}
   if writes:
@@ -102,13 +120,18 @@ def run(config, workdir, *, keep_checkpoints=2):
       history_path=workdir / "history.jsonl",
       **files,
   )
-  with _stop_on_sigterm(loop), distribution.naming_lost_workers(strategy):
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(_stop_on_sigterm(loop))
+    stack.enter_context(distribution.naming_lost_workers(strategy))
+    stack.enter_context(bad_examples.explained())
     loop.run(
         train,
-        validation_batches(config, dataset),
+        batches.validation_batches(config, dataset, bad_examples=bad_examples),
         position=position,
         callbacks=_callbacks(config, steps_per_epoch),
     )
+  if bad_examples.names:
+    print(f"Skipped {len(bad_examples.names)} examples; the log names them.")
   if writes:
     save_model(model, workdir / "model.keras")
     print(f"Wrote {workdir / 'model.keras'}.", flush=True)
@@ -177,50 +200,13 @@ def make_model(config, dataset, *, steps_per_epoch):
 
 def _epoch_writer(config, dataset, model, workdir):
   gated = any(b.gate is not None for b in pgates.gated_blocks(model))
-  # Not `validation_batches`, whose labels may be smoothed.
-  batches = _validation_examples(config, dataset)
+  probed = batches.validation_examples(config, dataset)
   return tensorboard.EpochWriter(
       workdir / "tensorboard",
       block_names=model.macs.names,
       settings=dataclasses.asdict(config),
-      probe=gate_probe.GateProbe(model, batches) if gated else None,
+      probe=gate_probe.GateProbe(model, probed) if gated else None,
       num_classes=dataset.num_classes,
-  )
-
-
-def training_batches(config, dataset, *, first_step=0):
-  """Training batches of a configuration, from a step on."""
-  batches = image_data.train_batches(
-      dataset,
-      batch_size=config.batch_size,
-      seed=config.seed,
-      image_size=config.image_size,
-      augmentation=config.augmentation,
-      first_step=first_step,
-  )
-  return _with_labels_of_the_loss(config, dataset, batches)
-
-
-def validation_batches(config, dataset):
-  """Validation batches of a configuration."""
-  batches = _validation_examples(config, dataset)
-  return _with_labels_of_the_loss(config, dataset, batches)
-
-
-def _validation_examples(config, dataset):
-  return image_data.eval_batches(
-      dataset,
-      "validation",
-      batch_size=config.batch_size,
-      image_size=config.image_size,
-  )
-
-
-def _with_labels_of_the_loss(config, dataset, batches):
-  if not config.label_smoothing:
-    return batches
-  return batches.map(
-      lambda images, labels: (images, tf.one_hot(labels, dataset.num_classes))
   )
 
 

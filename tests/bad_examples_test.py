@@ -1,0 +1,104 @@
+"""Tests of `image_data.bad_examples`."""
+
+import logging
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from image_data import bad_examples
+
+
+def _read_each(count, bad):
+  """Numbers from 0; `bad` of them cannot be read."""
+
+  def read(number):
+    is_good = tf.reduce_all(number != tf.constant(sorted(bad), tf.int64))
+    with tf.control_dependencies([tf.debugging.Assert(is_good, [number])]):
+      return tf.fill([2, 3], tf.cast(number, tf.float32)), number + 1
+
+  items = tf.data.Dataset.from_tensor_slices((tf.range(count, dtype=tf.int64),))
+  return bad_examples.read_each(
+      items, read, lambda number: "number " + tf.strings.as_string(number)
+  )
+
+
+def test_what_cannot_be_read_is_named_in_its_place():
+  read = list(_read_each(40, {0, 7, 8, 39}).as_numpy_iterator())
+  names = [name.decode() for name, _, _ in read]
+  expected = [f"number {i}" if i in {0, 7, 8, 39} else "" for i in range(40)]
+  assert names == expected
+  for i, (name, image, label) in enumerate(read):
+    value = 0 if name else i
+    np.testing.assert_array_equal(image, np.full((2, 3), value, np.float32))
+    assert label == (0 if name else i + 1)
+
+
+def test_bad_examples_are_left_out_and_counted():
+  counted = bad_examples.BadExamples(3)
+  examples = bad_examples.drop(_read_each(12, {3, 4, 11}), counted)
+  for _ in range(2):  # The second time they are old acquaintances.
+    labels = [int(label) for _, label in examples]
+    assert labels == [1, 2, 3, 6, 7, 8, 9, 10, 11]
+    assert counted.names == ["number 3", "number 4", "number 11"]
+
+
+def test_next_good_example_of_the_batch_takes_the_place():
+  bad = {1, 2, 7, 8, 9, 11}
+  counted = bad_examples.BadExamples(6)
+  batches = _read_each(12, bad).batch(4)
+  batches = bad_examples.replace(batches, counted)
+  images, labels = zip(*batches.as_numpy_iterator(), strict=True)
+  expected = [[0, 3, 3, 3], [4, 5, 6, 4], [10, 10, 10, 10]]
+  np.testing.assert_array_equal(np.stack(labels) - 1, expected)
+  np.testing.assert_array_equal(np.stack(images)[..., 1, 2], expected)
+  # Batches are made in parallel.
+  assert set(counted.names) == {f"number {i}" for i in bad}
+
+
+def test_batch_without_any_good_example_is_an_error():
+  batches = bad_examples.replace(
+      _read_each(8, {4, 5, 6, 7}).batch(4), bad_examples.BadExamples()
+  )
+  with pytest.raises(tf.errors.InvalidArgumentError, match="No example of a"):
+    list(batches)
+
+
+@pytest.mark.parametrize("finish", ["drop", "replace"])
+def test_more_than_the_limit_stop_the_program(finish):
+  counted = bad_examples.BadExamples(2)
+  examples = _read_each(12, {1, 5, 9})
+  if finish == "replace":
+    examples = bad_examples.replace(examples.batch(4), counted)
+  else:
+    examples = bad_examples.drop(examples, counted)
+  with pytest.raises(tf.errors.OpError, match="More than 2 examples"):
+    list(examples)
+  with pytest.raises(bad_examples.TooManyBadExamples, match="number 5"):
+    counted.check()
+
+
+def test_message_counts_what_it_does_not_show():
+  counted = bad_examples.BadExamples(11)
+  for i in range(11):
+    counted.add(f"a{i}")
+  with pytest.raises(
+      bad_examples.TooManyBadExamples,
+      match=r"More than 11 .*--max_bad_examples[\s\S]*a9\n  and 2 more",
+  ):
+    counted.add("a11")
+
+
+def test_each_is_named_in_the_log_once(caplog):
+  counted = bad_examples.BadExamples()
+  with caplog.at_level(logging.WARNING, logger="absl"):
+    for name in ("a.jpg", "b.jpg", "a.jpg"):
+      counted.add(name)
+  lines = [record.getMessage() for record in caplog.records]
+  assert [line.rpartition(" ")[2] for line in lines] == ["a.jpg", "b.jpg"]
+  assert counted.names == ["a.jpg", "b.jpg"]
+
+
+def test_negative_limit_is_refused():
+  with pytest.raises(ValueError, match="at least 0; got -1"):
+    bad_examples.BadExamples(-1)

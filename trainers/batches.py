@@ -1,0 +1,83 @@
+"""What the network of a configuration is trained and validated on."""
+
+import tensorflow as tf
+
+import image_data
+
+# Not one of the streams of `image_data`.
+_MIXUP_STREAM = 10
+
+
+def training_batches(
+    config, dataset, *, first_step=0, bad_examples=None, data_service=None
+):
+  """Training batches of a configuration, from a step on.
+
+  Args:
+    config: a `Config`.
+    dataset: an `image_data.ImageDataset`.
+    first_step: number of batches to skip.
+    bad_examples: an `image_data.BadExamples`.
+    data_service: address of a `tf.data` service's dispatcher, or None.
+
+  Returns:
+    A data set of (images, labels): classes, or probabilities where
+    `config.soft_labels`.
+  """
+  batches = image_data.train_batches(
+      dataset,
+      batch_size=config.batch_size,
+      seed=config.seed,
+      image_size=config.image_size,
+      augmentation=config.augmentation,
+      rand_augment=config.rand_augment,
+      first_step=first_step,
+      bad_examples=bad_examples,
+      data_service=data_service,
+  )
+  batches = _with_labels_of_the_loss(config, dataset, batches)
+  if not config.mixup:
+    return batches
+
+  def mix(step, batch):
+    seed = tf.constant([config.seed, _MIXUP_STREAM], tf.int64)
+    seed = tf.random.fold_in(seed, step)
+    return image_data.mixup(*batch, seed, alpha=config.mixup)
+
+  return batches.enumerate(start=first_step).map(
+      mix, num_parallel_calls=tf.data.AUTOTUNE
+  )
+
+
+def validation_batches(config, dataset, *, bad_examples=None):
+  """Validation batches of a configuration, labels as in training.
+
+  Args:
+    config: a `Config`.
+    dataset: an `image_data.ImageDataset`.
+    bad_examples: an `image_data.BadExamples`.
+
+  Returns:
+    A finite data set of (images, labels).
+  """
+  batches = validation_examples(config, dataset, bad_examples=bad_examples)
+  return _with_labels_of_the_loss(config, dataset, batches)
+
+
+def validation_examples(config, dataset, *, bad_examples=None):
+  """Validation batches whose labels are classes, whatever the loss takes."""
+  return image_data.eval_batches(
+      dataset,
+      "validation",
+      batch_size=config.batch_size,
+      image_size=config.image_size,
+      bad_examples=bad_examples,
+  )
+
+
+def _with_labels_of_the_loss(config, dataset, batches):
+  if not config.soft_labels:
+    return batches
+  return batches.map(
+      lambda images, labels: (images, tf.one_hot(labels, dataset.num_classes))
+  )
