@@ -95,28 +95,26 @@ def _operations():
   Each maps images, [1, height, width, 3], and transformations, as `_DRAWS`
   makes them. The factors that layers are made with here are never drawn from.
   """
-  # Else layers would make their generators in the graph of a data set.
-  with tf.init_scope():
-    import keras_cv  # Here, as few programs augment so: it loads slowly.
+  import keras_cv  # Here, as few programs augment so: it loads slowly.
 
-    layers = keras_cv.layers
-    # Else the global policy of mixed precision would round pixels.
-    kwargs = {"dtype": "float32"}
-    ranged = {"value_range": _VALUE_RANGE, **kwargs}
-    shear = layers.RandomShear(0.0, 0.0, **kwargs)
-    translation = layers.RandomTranslation(0.0, 0.0, **kwargs)
-    by_name = {
-        "auto_contrast": layers.AutoContrast(**ranged),
-        "equalize": layers.Equalization(**ranged),
-        "solarize": layers.Solarization(**ranged),
-        "color": layers.RandomColorDegeneration(0.0, **kwargs),
-        "contrast": layers.RandomContrast(factor=0.5, **ranged),
-        "brightness": layers.RandomBrightness(0.0, **ranged),
-        "shear_x": shear,
-        "shear_y": shear,
-        "translate_x": translation,
-        "translate_y": translation,
-    }
+  layers = keras_cv.layers
+  # Else the global policy of mixed precision would round pixels.
+  kwargs = {"dtype": "float32"}
+  ranged = {"value_range": _VALUE_RANGE, **kwargs}
+  shear = layers.RandomShear(0.0, 0.0, **kwargs)
+  translation = layers.RandomTranslation(0.0, 0.0, **kwargs)
+  by_name = {
+      "auto_contrast": layers.AutoContrast(**ranged),
+      "equalize": layers.Equalization(**ranged),
+      "solarize": layers.Solarization(**ranged),
+      "color": layers.RandomColorDegeneration(0.0, **kwargs),
+      "contrast": layers.RandomContrast(factor=0.5, **ranged),
+      "brightness": layers.RandomBrightness(0.0, **ranged),
+      "shear_x": shear,
+      "shear_y": shear,
+      "translate_x": translation,
+      "translate_y": translation,
+  }
   # Equalization needs AutoGraph, which may be off where this is called.
   return {
       name: tf.function(layer.augment_images) for name, layer in by_name.items()

@@ -1,5 +1,6 @@
 """Tests of `trainers.loop`."""
 
+import sys
 import types
 
 import keras
@@ -59,6 +60,7 @@ def _run(
     writer=None,
     validation=None,
     save_best=None,
+    checkpoint_steps=1000,
 ):
   """Starts or continues a run as `training.run` does."""
   model = training_runs.small_model()
@@ -73,6 +75,7 @@ def _run(
       checkpoints=checkpoints,
       history_path=folder / "history.jsonl",
       epoch_writer=writer or _Writer(),
+      checkpoint_steps=checkpoint_steps,
       save_best=save_best,
   )
   first = position.epoch * STEPS + position.step
@@ -195,6 +198,36 @@ def test_run_killed_in_an_event_continues_as_one_never_killed(
     _run(tmp_path, _Call(event, count, kill))
   _run(tmp_path)
   _assert_same_run(tmp_path, whole)
+
+
+def test_killed_run_continues_at_a_checkpoint_within_the_epoch(tmp_path, whole):
+  def kill():
+    raise Killed
+
+  with pytest.raises(Killed):
+    _run(tmp_path, _Call("on_train_batch_begin", 4, kill), checkpoint_steps=1)
+  folder = tmp_path / "checkpoints"
+  # Those of the second step, at the epoch's end, and of the third.
+  names = sorted(path.name for path in folder.iterdir())
+  assert names == ["step-000000002", "step-000000003"]
+  position = artifacts.read_json(folder / names[1] / "position.json")
+  assert position == {"epoch": 1, "step": 1}
+  _run(tmp_path)
+  _assert_same_run(tmp_path, whole)
+
+
+def test_checkpoints_within_an_epoch_come_every_so_many_steps(
+    tmp_path, monkeypatch
+):
+  saved = []
+  monkeypatch.setattr(
+      run_checkpoints.RunCheckpoints,
+      "save",
+      lambda self, position: saved.append((position.epoch, position.step)),
+  )
+  monkeypatch.setattr(sys.modules[__name__], "STEPS", 5)
+  _run(tmp_path, checkpoint_steps=2)
+  assert saved == [(0, 2), (0, 4), (1, 0), (1, 2), (1, 4), (2, 0)]
 
 
 # What an epoch's end writes, in order: a kill before and after each.

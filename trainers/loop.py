@@ -31,6 +31,8 @@ class Loop:
     history_path: file of one line an epoch.
     epoch_writer: a `tensorboard.EpochWriter`; None where this process writes
       no files.
+    checkpoint_steps: after how many steps within an epoch the state is saved,
+      again and again.
     save_best: callable without arguments, called after an epoch whose
       validation accuracy is the highest so far; or None.
   """
@@ -44,6 +46,7 @@ class Loop:
       checkpoints,
       history_path,
       epoch_writer,
+      checkpoint_steps=1000,
       save_best=None,
   ):
     self._model = model
@@ -52,6 +55,7 @@ class Loop:
     self._checkpoints = checkpoints
     self._history_path = history_path
     self._epoch_writer = epoch_writer
+    self._checkpoint_steps = checkpoint_steps
     self._save_best = save_best
     self._stop_requested = False
     self._any_worker = distribution.any_worker(model.distribute_strategy)
@@ -132,8 +136,12 @@ class Loop:
       callbacks.on_train_batch_begin(step)
       logs = train_step(batches)
       callbacks.on_train_batch_end(step, logs)
-      if self._any_worker(self._stop_requested):
+      stops = self._any_worker(self._stop_requested)
+      # At its end, an epoch is saved with its history.
+      is_due = (step + 1) % self._checkpoint_steps == 0
+      if stops or (is_due and step + 1 < self._steps_per_epoch):
         self._checkpoints.save(run_checkpoints.Position(epoch, step + 1))
+      if stops:
         raise Stopped
 
   def _verbosity(self):

@@ -25,6 +25,12 @@ from trainers import training
 _KEEP_CHECKPOINTS = flags.DEFINE_integer(
     "keep_checkpoints", 2, "How many of the newest stay", lower_bound=1
 )
+_CHECKPOINT_STEPS = flags.DEFINE_integer(
+    "checkpoint_steps",
+    1000,
+    "A checkpoint is written after so many steps of an epoch, and at its end",
+    lower_bound=1,
+)
 _DATA_SERVICE = flags.DEFINE_string(
     "data_service",
     None,
@@ -51,6 +57,7 @@ def main(argv):
         train_flags.config_from_flags(),
         shared_flags.WORKDIR.value,
         keep_checkpoints=_KEEP_CHECKPOINTS.value,
+        checkpoint_steps=_CHECKPOINT_STEPS.value,
         max_bad_examples=shared_flags.MAX_BAD_EXAMPLES.value,
         data_service=_DATA_SERVICE.value,
     )

@@ -36,6 +36,7 @@ def run(
     workdir,
     *,
     keep_checkpoints=2,
+    checkpoint_steps=1000,
     max_bad_examples=100,
     data_service=None,
 ):
@@ -51,6 +52,7 @@ def run(
     config: a `Config`.
     workdir: the folder of the run.
     keep_checkpoints: how many of the newest stay.
+    checkpoint_steps: after how many steps within an epoch one is written.
     max_bad_examples: how many may be skipped.
     data_service: address of a `tf.data` service's dispatcher, or None.
 
@@ -118,6 +120,7 @@ def run(
       steps_per_epoch=steps_per_epoch,
       checkpoints=checkpoints,
       history_path=workdir / "history.jsonl",
+      checkpoint_steps=checkpoint_steps,
       **files,
   )
   with contextlib.ExitStack() as stack:
