@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import threading
 
 from absl import logging
 import tensorflow as tf
@@ -30,6 +31,7 @@ class BadExamples:
       raise ValueError(f"Expected a limit of at least 0; got {limit!r}.")
     self.limit = limit
     self.names = []
+    self._lock = threading.Lock()  # Batches are made by several threads.
 
   def add(self, name: str):
     """Counts an example, unless it was counted before.
@@ -40,9 +42,10 @@ class BadExamples:
     Raises:
       TooManyBadExamples: if there are more than the limit.
     """
-    if name not in self.names:
-      self.names.append(name)
-      logging.warning("Skipped, for it cannot be read: %s", name)
+    with self._lock:
+      if name not in self.names:
+        self.names.append(name)
+        logging.warning("Skipped, for it cannot be read: %s", name)
     self.check()
 
   def check(self):

@@ -1,6 +1,7 @@
 """Tests of `benchmarks.jpeg_records`."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from benchmarks import jpeg_records
@@ -28,3 +29,20 @@ def test_images_differ():
   rng = np.random.default_rng(0)
   first, second = jpeg_records.photograph(rng), jpeg_records.photograph(rng)
   assert np.abs(first.astype(int) - second).mean() > 20
+
+
+def test_made_imagenet_is_read_as_the_real_one(tmp_path):
+  jpeg_records.store_imagenet(tmp_path, num_images=100)
+  dataset = image_data.open_dataset("imagenet2012", data_dir=tmp_path)
+  assert (dataset.num_classes, dataset.version) == (1000, "5.1.0")
+  assert dataset.class_names[0] == "n01440764"
+  # The last 2 % of "train" are for validation; TFDS's "validation", to test.
+  assert dataset.num_examples("train") == 98
+  assert dataset.num_examples("test") == 25
+  batches = image_data.eval_batches(
+      dataset, "test", batch_size=25, image_size=8
+  )
+  ((images, labels),) = batches
+  assert images.shape == (25, 8, 8, 3) and len(set(labels.numpy())) == 25
+  with pytest.raises(FileExistsError, match="may be the real one"):
+    jpeg_records.store_imagenet(tmp_path, num_images=100)
