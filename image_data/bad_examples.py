@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 class TooManyBadExamples(ValueError):
-  """More examples than allowed cannot be read."""
+  """More examples than allowed, or a whole batch, cannot be read."""
 
 
 class BadExamples:
@@ -19,18 +19,18 @@ class BadExamples:
   Each is named in the log once, however often it is met.
 
   Args:
-    limit: how many may be skipped.
+    limit: how many may be skipped; None for any number.
 
   Attributes:
-    limit: the same.
     names: of those that were met, in that order.
   """
 
-  def __init__(self, limit: int = 100):
-    if limit < 0:
+  def __init__(self, limit: int | None = None):
+    if limit is not None and limit < 0:
       raise ValueError(f"Expected a limit of at least 0; got {limit!r}.")
-    self.limit = limit
     self.names = []
+    self._limit = limit
+    self._lost_batch = None
     self._lock = threading.Lock()  # Batches are made by several threads.
 
   def add(self, name: str):
@@ -49,15 +49,20 @@ class BadExamples:
     self.check()
 
   def check(self):
-    """Raises `TooManyBadExamples` if more than the limit were met."""
-    if len(self.names) > self.limit:
-      shown = "\n  ".join(self.names[:10])
-      more = len(self.names) - 10
+    """Raises `TooManyBadExamples` if more than the limit were met.
+
+    Also if a batch had no good example, which could take their places.
+    """
+    if self._limit is not None and len(self.names) > self._limit:
       raise TooManyBadExamples(
-          f"More than {self.limit} examples cannot be read (no image that can "
+          f"More than {self._limit} examples cannot be read (no image that can "
           "be decoded, or a label out of range). Mend them, or allow more "
-          f"(--max_bad_examples):\n  {shown}"
-          + (f"\n  and {more} more" if more > 0 else "")
+          f"(--max_bad_examples):{_list(self.names)}"
+      )
+    if self._lost_batch:
+      raise TooManyBadExamples(
+          f"Of a batch of {len(self._lost_batch)}, no example can be read. Are "
+          f"the files still there?{_list(self._lost_batch)}"
       )
 
   @contextlib.contextmanager
@@ -79,15 +84,33 @@ class BadExamples:
       self.check()
       raise
 
-  def _add_all(self, names: tf.Tensor):
-    """`add` within a graph; returns how many names there were, int64 []."""
+  def _add_all(self, names: tf.Tensor, *, of_batch: bool = False):
+    """`add` within a graph; an empty name is of a good example.
+
+    Args:
+      names: string [examples].
+      of_batch: whether one good example is needed.
+
+    Returns:
+      How many are bad, int64 [].
+    """
 
     def add(array):
-      for name in array.tolist():
-        self.add(name.decode(errors="replace"))
-      return len(array)
+      bad = [name.decode(errors="replace") for name in array.tolist() if name]
+      for name in bad:
+        self.add(name)
+      if of_batch and len(bad) == len(array):
+        self._lost_batch = bad
+        self.check()
+      return len(bad)
 
     return tf.numpy_function(add, [names], tf.int64)
+
+
+def _list(names):
+  shown, more = names[:10], len(names) - 10
+  lines = [*shown, *([f"and {more} more"] if more > 0 else [])]
+  return "".join(f"\n  {line}" for line in lines)
 
 
 def read_each(
@@ -162,14 +185,7 @@ def replace(
 
   def mend(names, *tensors):
     places = tf.where(names == "")[:, 0]
-    with tf.control_dependencies(
-        [
-            bad_examples._add_all(tf.boolean_mask(names, names != "")),
-            tf.debugging.assert_positive(
-                tf.size(places), "No example of a batch can be read."
-            ),
-        ]
-    ):
+    with tf.control_dependencies([bad_examples._add_all(names, of_batch=True)]):
       own = tf.range(tf.size(names, tf.int64))
     following = tf.searchsorted(places, own) % tf.size(places)
     chosen = tf.gather(places, following)

@@ -100,16 +100,25 @@ class ImageDataset:
       [examples], in the order of `examples`.
 
     Raises:
-      ValueError: if a label is out of range.
+      ValueError: if an image cannot be decoded, or a label is out of range.
     """
     if split not in self._arrays:
       # Never on a GPU: tf.data reads the arrays on the host.
       with tf.device("CPU:0"):
         batches = self.examples(split).batch(self.num_examples(split))
-        images, labels = batches.get_single_element()
+        images, labels = self._single_element(batches, split)
       _check_labels(self.name, split, labels.numpy(), self.num_classes)
       self._arrays[split] = images, labels
     return self._arrays[split]
+
+  def _single_element(self, batches, split):
+    try:
+      return batches.get_single_element()
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+      raise ValueError(
+          f"An example of {split} of {self.name} cannot be read; prepare the "
+          f"data set again: {str(error).splitlines()[0]}"
+      ) from error
 
   def examples(self, split: str) -> tf.data.Dataset:
     """Reads a split from its files, in an order that is always the same.
@@ -259,11 +268,7 @@ def open_dataset(
         " Expected 'tfrecord', TFDS's default; prepare it again, in another"
         " data_dir, without --file_format."
     )
-  dataset = ImageDataset(builder)
-  for split in SPLITS:
-    first = _first_labels(builder, dataset._spec(split))
-    _check_labels(dataset.name, split, first, dataset.num_classes)
-  return dataset
+  return ImageDataset(builder)
 
 
 def _check_labels(name, split, labels, num_classes):
@@ -355,17 +360,12 @@ def _split_specs(builder: tfds.core.DatasetBuilder) -> dict[str, str]:
 
 
 def _is_labelled(builder: tfds.core.DatasetBuilder, split: str) -> bool:
-  return all(label >= 0 for label in _first_labels(builder, split))
-
-
-def _first_labels(builder: tfds.core.DatasetBuilder, spec: str) -> list[int]:
-  """The label of the first example; none of an empty split."""
   examples = builder.as_dataset(
-      split=spec,
+      split=split,
       decoders={"image": tfds.decode.SkipDecoding()},
       read_config=tfds.ReadConfig(try_autocache=False),
   )
-  return [int(example["label"]) for example in examples.take(1)]
+  return all(example["label"] >= 0 for example in examples.take(1))
 
 
 def _image_and_label(example: dict) -> tuple[tf.Tensor, tf.Tensor]:

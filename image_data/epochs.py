@@ -12,7 +12,7 @@ _MAX_EPOCHS = 2**31
 def shuffled_items(
     reader: readers.Reader,
     *,
-    count: int,
+    num_examples: int,
     seed: int,
     examples_per_epoch: int,
     first_example: int,
@@ -25,7 +25,7 @@ def shuffled_items(
 
   Args:
     reader: of the training examples.
-    count: how many there are.
+    num_examples: how many there are.
     seed: seed of the order.
     examples_per_epoch: how many examples of an epoch are used; the last ones
       of its order are left out.
@@ -43,7 +43,7 @@ def shuffled_items(
             num, seed=seed, epoch=epoch, stream=stream
         )
     )
-    items = items.enumerate(start=epoch * count).take(examples_per_epoch)
+    items = items.enumerate(start=epoch * num_examples).take(examples_per_epoch)
     num_skipped = tf.where(epoch == first_epoch, first_place, 0)
     return items.skip(tf.cast(num_skipped, tf.int64))
 

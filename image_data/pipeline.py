@@ -1,6 +1,7 @@
 """Batches to train on and to evaluate on, reproducible and resumable."""
 
 import numbers
+import socket
 
 import tensorflow as tf
 
@@ -80,7 +81,8 @@ def train_batches(
 
   Raises:
     ValueError: for an argument out of range, an unknown augmentation, or
-      images of different shapes without `image_size`.
+      images of different shapes without `image_size`; or if no service
+      answers.
   """
   num_steps = steps_per_epoch(dataset, batch_size=batch_size)
   _check_integer("seed", seed)
@@ -97,7 +99,7 @@ def train_batches(
   )
   items = epochs.shuffled_items(
       reader,
-      count=dataset.num_examples("train"),
+      num_examples=dataset.num_examples("train"),
       seed=seed,
       examples_per_epoch=num_steps * batch_size,
       first_example=first_step * batch_size,
@@ -190,6 +192,7 @@ def _with_checked_label(read, num_classes):
 
 def _served(batches, address):
   """Lets the workers of a `tf.data` service make batches."""
+  _check_answers(address)
   service = tf.data.experimental.service
   return _in_order(batches).apply(
       service.distribute(
@@ -198,6 +201,21 @@ def _served(batches, address):
           service=address,
       )
   )
+
+
+def _check_answers(address):
+  """TensorFlow would wait for ever."""
+  protocol, _, place = address.partition("://")
+  host, _, port = place.rpartition(":")
+  try:
+    if protocol != "grpc" or not host:
+      raise ValueError("not of the form grpc://host:port")
+    socket.create_connection((host, int(port)), timeout=10).close()
+  except (OSError, ValueError) as error:
+    raise ValueError(
+        f"No tf.data service answers at {address!r}: {error}. Expected its "
+        "dispatcher's address, as in grpc://host:5000."
+    ) from error
 
 
 def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -37,9 +37,15 @@ def for_training(
     training examples, int64 []; to float32 [height, width, channels].
 
   Raises:
-    ValueError: for an unknown augmentation, or crops without a size.
+    ValueError: for an unknown augmentation, crops without a size, or
+      RandAugment of images that have not three channels.
   """
   augment = _find_augmentation(augmentation)
+  if rand_augment and image_shape[-1] != 3:
+    raise ValueError(
+        "RandAugment is for images of 3 channels. Received: "
+        f"{image_shape[-1]}, with rand_augment={rand_augment}"
+    )
   cropping = augmentation in augmentations.CROPPING
   size = _crop_size(image_shape, image_size) if cropping else image_size
 

@@ -5,6 +5,7 @@ it. An item is a tuple of scalars.
 """
 
 from collections.abc import Callable
+import os
 
 import tensorflow as tf
 
@@ -63,7 +64,8 @@ class Files:
       self, folder: image_folder.ImageFolder, split: str, *, encoded: bool
   ):
     paths, labels = folder.files(split)
-    self._paths = tf.constant(paths)
+    # As bytes: not every name of a file is UTF-8.
+    self._paths = tf.constant([os.fsencode(path) for path in paths])
     self._labels = tf.constant(labels, tf.int32)
     self._encoded = encoded
 

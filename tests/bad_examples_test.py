@@ -57,11 +57,32 @@ def test_next_good_example_of_the_batch_takes_the_place():
 
 
 def test_batch_without_any_good_example_is_an_error():
-  batches = bad_examples.replace(
-      _read_each(8, {4, 5, 6, 7}).batch(4), bad_examples.BadExamples()
-  )
-  with pytest.raises(tf.errors.InvalidArgumentError, match="No example of a"):
+  counted = bad_examples.BadExamples()
+  batches = bad_examples.replace(_read_each(8, {4, 5, 6, 7}).batch(4), counted)
+  with (
+      pytest.raises(
+          bad_examples.TooManyBadExamples,
+          match=r"Of a batch of 4, no .*\n  number 4[\s\S]*number 7",
+      ),
+      counted.explained(),
+  ):
     list(batches)
+
+
+def test_other_errors_stay_as_they_are():
+  with pytest.raises(tf.errors.OutOfRangeError, match="the end"):
+    with bad_examples.BadExamples().explained():
+      raise tf.errors.OutOfRangeError(None, None, "the end")
+
+
+def test_damaged_file_of_records_is_said_to_be_one(tmp_path):
+  path = tmp_path / "records"
+  with tf.io.TFRecordWriter(str(path)) as writer:
+    writer.write(b"a record" * 100)
+  path.write_bytes(path.read_bytes()[:-9])
+  with pytest.raises(OSError, match="is damaged; prepare the data set again"):
+    with bad_examples.BadExamples().explained():
+      list(tf.data.TFRecordDataset(str(path)))
 
 
 @pytest.mark.parametrize("finish", ["drop", "replace"])
@@ -76,6 +97,14 @@ def test_more_than_the_limit_stop_the_program(finish):
     list(examples)
   with pytest.raises(bad_examples.TooManyBadExamples, match="number 5"):
     counted.check()
+
+
+def test_any_number_is_skipped_without_a_limit():
+  counted = bad_examples.BadExamples()
+  bad = set(range(150)) - {70}
+  assert len(list(bad_examples.drop(_read_each(150, bad), counted))) == 1
+  assert len(counted.names) == 149
+  counted.check()
 
 
 def test_message_counts_what_it_does_not_show():

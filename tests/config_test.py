@@ -171,3 +171,11 @@ def test_differences_name_the_settings_but_not_where_the_data_lie():
 def test_flags_of_a_configuration_make_it_again(arguments):
   config = training_runs.config(*arguments)
   assert training_runs.config(*config_lib.to_flags(config)) == config
+
+
+def test_runs_from_before_a_setting_may_be_continued():
+  ours = dataclasses.asdict(_config())
+  theirs = {k: v for k, v in ours.items() if k not in config_lib.LATER}
+  assert not config_lib.differences(ours, theirs)
+  ours["mixup"] = 0.2
+  assert config_lib.differences(ours, theirs) == ["mixup: 0.0 there, 0.2 here"]

@@ -26,17 +26,13 @@ def _jpeg(i):
 
 
 def store_folder(path):
-  """Writes `train/CLASS/NUMBER.jpg`; returns the paths of bad images."""
-  bad = []
+  """Writes `SPLIT/CLASS/NUMBER.jpg`; returns paths of train's bad images."""
   for split in ("train", "val", "test"):
     for i in range(_COUNT):
       file = pathlib.Path(path) / split / _CLASSES[i % 3] / f"{i:02}.jpg"
       file.parent.mkdir(parents=True, exist_ok=True)
-      is_train = split == "train"
-      file.write_bytes(_jpeg(i) if is_train else _jpeg(0))
-      if is_train and i in _DAMAGES:
-        bad.append(str(file))
-  return bad
+      file.write_bytes(_jpeg(i))
+  return [f"{path}/train/{_CLASSES[i % 3]}/{i:02}.jpg" for i in _DAMAGES]
 
 
 def store_records(data_dir):

@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 import image_data
 from image_data import datasets
 from image_data import digits
+from tests import damaged_images
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -285,3 +286,22 @@ def test_large_split_does_not_fit_in_memory(data_dir, monkeypatch):
   monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 1197 * 64 - 1)
   assert not dataset.fits_in_memory("train")
   assert dataset.fits_in_memory("test")
+
+
+def test_label_out_of_range_is_named_when_data_are_loaded(tmp_path):
+  store(tmp_path, {"train": range(40), "test": [3, 1, 199, 7]})
+  dataset = image_data.open_dataset("stored", data_dir=tmp_path)
+  dataset.num_classes = 150
+  labels = [int(label) for _, label in dataset.examples("test")]
+  place = labels.index(199)
+  message = f"example {place} has the label 199. Expected 0 to 149"
+  with pytest.raises(ValueError, match=message):
+    dataset.arrays("test")
+  assert len(dataset.arrays("validation")[1]) == 4
+
+
+def test_example_that_cannot_be_decoded_is_named_when_data_are_loaded(tmp_path):
+  damaged_images.store_records(tmp_path)
+  dataset = image_data.open_dataset("damaged", data_dir=tmp_path)
+  with pytest.raises(ValueError, match="of train of damaged cannot be read"):
+    dataset.arrays("train")

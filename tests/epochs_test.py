@@ -42,7 +42,7 @@ def _shuffled(dataset, *, used=NUM_USED, first=0, seed=1):
   reader = readers.open_reader(dataset, "train")
   items = epochs.shuffled_items(
       reader,
-      count=dataset.num_examples("train"),
+      num_examples=dataset.num_examples("train"),
       seed=seed,
       examples_per_epoch=used,
       first_example=first,

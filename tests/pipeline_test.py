@@ -389,3 +389,9 @@ def test_damaged_images_are_counted_where_they_are_used(damaged, service):
   )
   np.testing.assert_array_equal(served, images)
   assert sorted(counted.names) == sorted(bad)
+
+
+@pytest.mark.parametrize("address", ["grpc://localhost:1", "localhost:5000"])
+def test_service_that_does_not_answer_is_refused(dataset, address):
+  with pytest.raises(ValueError, match=f"answers at '{address}'.*grpc://host"):
+    take(dataset, 1, data_service=address)

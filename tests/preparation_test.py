@@ -38,6 +38,22 @@ def test_rand_augment_comes_last_and_has_seeds_of_its_own(monkeypatch):
   np.testing.assert_array_equal(image, plain)
   assert magnitude == 0.4
   assert len({tuple(first), *(tuple(seed) for _, seed, _ in others)}) == 3
+  shared = tf.random.fold_in(
+      tf.constant([1, preparation._AUGMENTATION_STREAM], tf.int64),
+      tf.constant(3, tf.int64),
+  )
+  assert first != shared.numpy().tolist()
+
+
+def test_grey_images_are_not_rand_augmented():
+  with pytest.raises(ValueError, match="3 channels. Received: 1, with rand"):
+    preparation.for_training(
+        (8, 8, 1),
+        seed=0,
+        image_size=8,
+        augmentation="none",
+        rand_augment=0.3,
+    )
 
 
 def test_images_without_rand_augment_are_left_alone(monkeypatch):

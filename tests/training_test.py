@@ -13,6 +13,7 @@ import image_data
 import pgates
 from tests import damaged_images
 from tests import training_runs
+from trainers import evaluate
 from trainers import initial_weights
 from trainers import loop as loop_lib
 from trainers import networks
@@ -448,9 +449,16 @@ def _folder_config(path):
 
 def test_damaged_images_are_skipped_and_counted(damaged, tmp_path, capsys):
   path, bad = damaged
-  training.run(_folder_config(path), tmp_path, max_bad_examples=len(bad))
-  assert "Skipped 4 examples" in capsys.readouterr().out
-  assert (tmp_path / "model.keras").exists()
+  # As many are damaged of the validation images.
+  training.run(_folder_config(path), tmp_path, max_bad_examples=2 * len(bad))
+  assert "Skipped 8 examples" in capsys.readouterr().out
+  value = evaluate.evaluate_run(tmp_path, strategies=["map"])
+  assert value["examples"] == 36
+  assert sorted(value["bad_examples"]) == sorted(
+      name.replace("/train/", "/test/") for name in bad
+  )
+  with pytest.raises(image_data.TooManyBadExamples, match="More than 3"):
+    evaluate.evaluate_run(tmp_path, strategies=["map"], max_bad_examples=3)
 
 
 def test_too_many_damaged_images_stop_the_run(damaged, tmp_path):
@@ -466,3 +474,11 @@ def test_data_service_is_not_for_several_workers(data_dir, tmp_path):
   with pytest.raises(ValueError, match="--data_service is for one process"):
     training.run(config, tmp_path, data_service="grpc://localhost:1")
   assert not any(tmp_path.iterdir())
+
+
+def test_settings_that_the_data_do_not_allow_leave_no_folder(
+    data_dir, tmp_path
+):
+  with pytest.raises(ValueError, match="RandAugment is for images of 3"):
+    training.run(_config(data_dir, "--rand_augment=0.3"), tmp_path)
+  assert not (tmp_path / "config.json").exists()

@@ -13,6 +13,8 @@ LEARNING_RATE_SCHEDULES = ("constant", "step", "cosine")
 TEMPERATURE_SCHEDULES = ("constant", "linear", "exponential")
 NORMALIZATIONS = ("unit", "imagenet", "none")
 
+# Settings that came later, and what runs without them did.
+LATER = {"rand_augment": 0.0, "mixup": 0.0}
 # Settings that two runs of the same experiment may differ in.
 LOCATIONS = ("data_dir",)
 
@@ -310,6 +312,8 @@ def differences(ours, theirs):
   Returns:
     A list of lines, `name: theirs there, ours here`.
   """
+  # Of runs from before there was the setting.
+  theirs = {k: v for k, v in LATER.items() if k in ours} | theirs
   return [
       f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here"
       for name in sorted(set(ours) | set(theirs))

@@ -75,7 +75,7 @@ def evaluate_run(
     reference=None,
     threshold_curve=False,
     model_file="model.keras",
-    max_bad_examples=100,
+    max_bad_examples=None,
     output="evaluation.json",
 ):
   """Evaluates the network of a run's folder and writes `evaluation.json`.
@@ -90,7 +90,7 @@ def evaluate_run(
     reference: the workdir of an evaluated run to print beside, or None.
     threshold_curve: whether to measure the curve over thresholds, too.
     model_file: of the workdir.
-    max_bad_examples: how many of a split may be skipped.
+    max_bad_examples: how many of the split may be skipped; None for any.
     output: name of the file to write in the workdir.
 
   Returns:
@@ -100,6 +100,7 @@ def evaluate_run(
     FileNotFoundError: if a folder holds no finished run, or no evaluation.
     ValueError: if a strategy is malformed, or more examples than allowed
       cannot be read.
+    OSError: if a file of the data set is damaged.
   """
   workdir = pathlib.Path(workdir).expanduser()
   run_folder.check_files(workdir, "config.json", model_file)
@@ -121,12 +122,16 @@ def evaluate_run(
   if reference:
     ungated = reference["strategies"]["always_open"]
     print(_row("(reference)", ungated, dense))
-  results = {}
   bad_examples = image_data.BadExamples(max_bad_examples)
-  batches = run_folder.batches(
-      settings, dataset, split, bad_examples=bad_examples
-  )
   with bad_examples.explained():
+    batches = run_folder.batches(
+        settings,
+        dataset,
+        split,
+        bad_examples=bad_examples,
+        train=recalibrate_batch_norm > 0,
+    )
+    results = {}
     for strategy, result in evaluation.evaluate(
         model,
         strategies,
@@ -136,6 +141,7 @@ def evaluate_run(
     ):
       results[strategy] = result
       print(_row(strategy, result, dense), flush=True)
+    curves = _threshold_curves(model, batches) if threshold_curve else {}
   value = {
       "dataset": dataset.name,
       "split": split,
@@ -143,16 +149,21 @@ def evaluate_run(
       "bad_examples": bad_examples.names,
       "recalibrate_batch_norm": recalibrate_batch_norm,
       **evaluation.summary(model, results),
+      **curves,
   }
-  if threshold_curve:
-    value["threshold_curves"] = {
-        "validation": pgates.threshold_curve(model, batches.validation),
-        "test": pgates.threshold_curve(model, batches.test),
-    }
   artifacts.write_json(workdir / output, value)
   print(f"MACs: multiply-adds per example, in % of {dense:,} dense ones.")
   print(f"Wrote {workdir / output}.")
   return value
+
+
+def _threshold_curves(model, batches):
+  return {
+      "threshold_curves": {
+          "validation": pgates.threshold_curve(model, batches.validation),
+          "test": pgates.threshold_curve(model, batches.test),
+      }
+  }
 
 
 _HEADER = (
@@ -194,7 +205,7 @@ def main(argv):
         max_bad_examples=shared_flags.MAX_BAD_EXAMPLES.value,
         output=_OUTPUT.value,
     )
-  except (ValueError, FileNotFoundError) as error:
+  except (ValueError, OSError, ImportError) as error:
     sys.exit(f"trainers.evaluate: {error}")
 
 

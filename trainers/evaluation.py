@@ -23,12 +23,13 @@ class Batches:
   Args:
     test: data set of (images, labels) to report on.
     validation: data set that open rates and thresholds are measured on.
-    train: data set that batch-norm statistics are re-estimated on.
+    train: data set that batch-norm statistics are re-estimated on; None where
+      they are not.
   """
 
   test: tf.data.Dataset
   validation: tf.data.Dataset
-  train: tf.data.Dataset
+  train: tf.data.Dataset | None
 
 
 def all_strategies(model):

@@ -46,7 +46,7 @@ class Loop:
       checkpoints,
       history_path,
       epoch_writer,
-      checkpoint_steps=1000,
+      checkpoint_steps,
       save_best=None,
   ):
     self._model = model

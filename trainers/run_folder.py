@@ -4,6 +4,7 @@ import pathlib
 
 from file_io import artifacts
 import image_data
+from trainers import config as config_lib
 from trainers import evaluation
 
 _WRITERS = {"evaluation.json": "evaluate", "comparison.json": "compare"}
@@ -48,7 +49,7 @@ def read_reference(workdir, dataset, split):
   return value
 
 
-def batches(settings, dataset, split, *, bad_examples=None):
+def batches(settings, dataset, split, *, bad_examples=None, train=False):
   """What the network of a run is evaluated on.
 
   Args:
@@ -56,18 +57,14 @@ def batches(settings, dataset, split, *, bad_examples=None):
     dataset: an `image_data.ImageDataset`.
     split: to report on.
     bad_examples: counts those of the split that cannot be read, an
-      `image_data.BadExamples`; the others have the same limit.
+      `image_data.BadExamples`.
+    train: whether training batches are needed, too.
 
   Returns:
     `evaluation.Batches`.
   """
 
-  reported = bad_examples or image_data.BadExamples()
-
-  def others():
-    return image_data.BadExamples(reported.limit)
-
-  def batches_of(name, counted):
+  def batches_of(name, counted=None):
     return image_data.eval_batches(
         dataset,
         name,
@@ -76,17 +73,20 @@ def batches(settings, dataset, split, *, bad_examples=None):
         bad_examples=counted,
     )
 
-  train = image_data.train_batches(
+  return evaluation.Batches(
+      test=batches_of(split, bad_examples),
+      validation=batches_of("validation"),
+      train=_training_batches(settings, dataset) if train else None,
+  )
+
+
+def _training_batches(settings, dataset):
+  settings = {**config_lib.LATER, **settings}
+  return image_data.train_batches(
       dataset,
       batch_size=settings["batch_size"],
       seed=settings["seed"],
       image_size=settings["image_size"],
       augmentation=settings["augmentation"],
-      rand_augment=settings.get("rand_augment", 0.0),
-      bad_examples=others(),
-  )
-  return evaluation.Batches(
-      test=batches_of(split, reported),
-      validation=batches_of("validation", others()),
-      train=train,
+      rand_augment=settings["rand_augment"],
   )

@@ -37,7 +37,7 @@ def run(
     *,
     keep_checkpoints=2,
     checkpoint_steps=1000,
-    max_bad_examples=100,
+    max_bad_examples=None,
     data_service=None,
 ):
   """Trains the network of a configuration, or continues where it was.
@@ -53,14 +53,15 @@ def run(
     workdir: the folder of the run.
     keep_checkpoints: how many of the newest stay.
     checkpoint_steps: after how many steps within an epoch one is written.
-    max_bad_examples: how many may be skipped.
+    max_bad_examples: how many may be skipped; None for any number.
     data_service: address of a `tf.data` service's dispatcher, or None.
 
   Raises:
     ValueError: if the folder holds another run, a setting does not fit, or
       more examples than allowed cannot be read.
     FileNotFoundError: if the data set is not prepared.
-    OSError: if a file cannot be written; what was saved before stays.
+    OSError: if a file cannot be written, what was saved before stays; or if
+      one of the data set is damaged.
     loop.Stopped: after SIGTERM (of any worker), when the state is saved.
     distribution.WorkerLost: if another worker is gone.
     FloatingPointError: if a loss is not finite.
@@ -76,6 +77,66 @@ def run(
   strategy = distribution.make_strategy(
       config.distribution, num_virtual_devices=config.num_virtual_devices
   )
+  bad_examples = image_data.BadExamples(max_bad_examples)
+  with distribution.naming_lost_workers(strategy), bad_examples.explained():
+    model, dataset, steps_per_epoch = _open(config, strategy)
+    checkpoints = run_checkpoints.RunCheckpoints(
+        workdir / "checkpoints",
+        model,
+        steps_per_epoch=steps_per_epoch,
+        keep=keep_checkpoints,
+        writes=distribution.is_chief(strategy),
+    )
+    position = checkpoints.restore()
+    train = batches.training_batches(
+        config,
+        dataset,
+        first_step=position.epoch * steps_per_epoch + position.step,
+        bad_examples=bad_examples,
+        data_service=data_service,
+    )
+    validation = batches.validation_batches(
+        config, dataset, bad_examples=bad_examples
+    )
+    files = {"epoch_writer": None}
+    if distribution.is_chief(strategy):
+      _write_config(config, workdir)
+      files = {
+          "epoch_writer": _epoch_writer(
+              config, dataset, model, workdir, bad_examples
+          ),
+          "save_best": lambda: save_model(model, workdir / "best.keras"),
+      }
+    loop = loop_lib.Loop(
+        model,
+        epochs=config.epochs,
+        steps_per_epoch=steps_per_epoch,
+        checkpoints=checkpoints,
+        history_path=workdir / "history.jsonl",
+        checkpoint_steps=checkpoint_steps,
+        **files,
+    )
+    if position != run_checkpoints.Position():
+      print(
+          f"Continuing after epoch {position.epoch}, step {position.step}.",
+          flush=True,
+      )
+    with _stop_on_sigterm(loop):
+      loop.run(
+          train,
+          validation,
+          position=position,
+          callbacks=_callbacks(config, steps_per_epoch),
+      )
+  if bad_examples.names:
+    print(f"Skipped {len(bad_examples.names)} examples; the log names them.")
+  if distribution.is_chief(strategy):
+    save_model(model, workdir / "model.keras")
+    print(f"Wrote {workdir / 'model.keras'}.", flush=True)
+
+
+def _open(config, strategy):
+  """The network, the data set, and the steps of an epoch."""
   dataset = image_data.open_dataset(config.dataset, data_dir=config.data_dir)
   steps_per_epoch = image_data.steps_per_epoch(
       dataset, batch_size=config.batch_size
@@ -84,60 +145,7 @@ def run(
   keras.utils.set_random_seed(config.seed)
   with strategy.scope():
     model = make_model(config, dataset, steps_per_epoch=steps_per_epoch)
-  writes = distribution.is_chief(strategy)
-  if writes:
-    _write_config(config, workdir)
-  checkpoints = run_checkpoints.RunCheckpoints(
-      workdir / "checkpoints",
-      model,
-      steps_per_epoch=steps_per_epoch,
-      keep=keep_checkpoints,
-      writes=writes,
-  )
-  position = checkpoints.restore()
-  if position != run_checkpoints.Position():
-    print(
-        f"Continuing after epoch {position.epoch}, step {position.step}.",
-        flush=True,
-    )
-  bad_examples = image_data.BadExamples(max_bad_examples)
-  train = batches.training_batches(
-      config,
-      dataset,
-      first_step=position.epoch * steps_per_epoch + position.step,
-      bad_examples=bad_examples,
-      data_service=data_service,
-  )
-  files = {"epoch_writer": None}
-  if writes:
-    files = {
-        "epoch_writer": _epoch_writer(config, dataset, model, workdir),
-        "save_best": lambda: save_model(model, workdir / "best.keras"),
-    }
-  loop = loop_lib.Loop(
-      model,
-      epochs=config.epochs,
-      steps_per_epoch=steps_per_epoch,
-      checkpoints=checkpoints,
-      history_path=workdir / "history.jsonl",
-      checkpoint_steps=checkpoint_steps,
-      **files,
-  )
-  with contextlib.ExitStack() as stack:
-    stack.enter_context(_stop_on_sigterm(loop))
-    stack.enter_context(distribution.naming_lost_workers(strategy))
-    stack.enter_context(bad_examples.explained())
-    loop.run(
-        train,
-        batches.validation_batches(config, dataset, bad_examples=bad_examples),
-        position=position,
-        callbacks=_callbacks(config, steps_per_epoch),
-    )
-  if bad_examples.names:
-    print(f"Skipped {len(bad_examples.names)} examples; the log names them.")
-  if writes:
-    save_model(model, workdir / "model.keras")
-    print(f"Wrote {workdir / 'model.keras'}.", flush=True)
+  return model, dataset, steps_per_epoch
 
 
 def save_model(model, path):
@@ -201,9 +209,11 @@ def make_model(config, dataset, *, steps_per_epoch):
   return model
 
 
-def _epoch_writer(config, dataset, model, workdir):
+def _epoch_writer(config, dataset, model, workdir, bad_examples):
   gated = any(b.gate is not None for b in pgates.gated_blocks(model))
-  probed = batches.validation_examples(config, dataset)
+  probed = batches.validation_examples(
+      config, dataset, bad_examples=bad_examples
+  )
   return tensorboard.EpochWriter(
       workdir / "tensorboard",
       block_names=model.macs.names,
