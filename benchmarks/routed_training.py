@@ -27,11 +27,13 @@ import tensorflow as tf
 from benchmarks import interleaved
 from benchmarks import train_step
 from file_io import artifacts
+import image_data
 import pgates
 from pgates import executions
 from trainers import comparison_statistics
-from trainers import evaluate
+from trainers import evaluation
 from trainers import flags as shared_flags
+from trainers import run_folder
 from trainers import train_flags
 from trainers import training
 
@@ -94,10 +96,23 @@ def train_both_ways(settings, workdir, *, num_seeds):
       if not (folder / "evaluation.json").exists():
         with computing(way):
           training.run(settings(seed), folder)
-        evaluate.evaluate_run(folder, strategies=["map", "sampled"])
+        _evaluate(folder)
         keras.backend.clear_session()
       found[way].append(_read(folder))
   return found
+
+
+def _evaluate(folder):
+  settings = artifacts.read_json(folder / "config.json")["settings"]
+  dataset = image_data.open_dataset(
+      settings["dataset"], data_dir=settings["data_dir"]
+  )
+  model = keras.models.load_model(folder / "model.keras", compile=False)
+  batches = run_folder.batches(settings, dataset, "test")
+  results = dict(evaluation.evaluate(model, ["map"], batches))
+  artifacts.write_json(
+      folder / "evaluation.json", evaluation.summary(model, results)
+  )
 
 
 def _read(folder):

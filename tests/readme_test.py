@@ -112,3 +112,30 @@ def test_every_folder_of_sources_is_in_the_layout():
   for folder in _ROOT.iterdir():
     if any(folder.glob("*.py")):
       assert f"    {folder.name}/ " in _README
+
+
+def test_the_table_of_the_comparison_is_that_of_its_file():
+  path = _ROOT / "benchmarks" / "results" / "comparison_cluttered_digits.json"
+  value = json.loads(path.read_text())
+  accuracies = [
+      f"{100 * found['mean']:.2f} +- {100 * found['std']:.2f}"
+      for row in value["rows"]
+      for name, found in (
+          (name, result["accuracy"])
+          for name, result in row["strategies"].items()
+          if name == ("always_open" if row["method"] == "ungated" else "map")
+      )
+  ]
+  section = _README.split("## Does it work?")[1].split("\n## ")[0]
+  shown = re.findall(r"\| (\d\d\.\d\d \+- \d\.\d\d) ", section)
+  # All but stochastic depth and independent gates per layer.
+  assert shown == [*accuracies[:1], *accuracies[2:8], *accuracies[11:]]
+  differences = [
+      f"{100 * d['mean']:+.2f} [{100 * d['low']:+.2f}, {100 * d['high']:+.2f}]"
+      for d in (a["difference"] for a in value["answers"]["against_ungated"])
+  ]
+  shown = re.findall(r"(\S+ \[\S+, \S+\]) +\|", section)
+  assert shown == [*differences[1:7], *differences[10:]]
+  share = next(e for e in value["equal_macs"] if e["macs_share"] == 0.6)
+  gain = share["differences"][0]
+  assert f"{100 * gain['mean']:+.2f} [{100 * gain['low']:+.2f}, " in section

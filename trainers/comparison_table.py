@@ -88,7 +88,8 @@ def _number(spread, form="{:.3g}"):
   if spread is None:
     return ""
   text, deviation = form.format(spread["mean"]), spread["std"]
-  if deviation is None or form.format(deviation) == form.format(0):
+  # Of equal numbers, rounding leaves a deviation of some 1e-16.
+  if deviation is None or form.format(round(deviation, 9)) == form.format(0):
     return text
   return f"{text} +- {form.format(deviation)}"
 
