@@ -119,16 +119,27 @@ class GatedResidual(keras.layers.Layer):
     gates, scales = self.gate.decide(logits, rule=rule, threshold=threshold)
     if rule.name == "always_open":
       return self._open(inputs, shortcut), gates, logits
+    options = {"activation": self.activation, "closed": self._closed}
+    if training and self._ends_in_batch_norm():
+      options["scaled_branch"] = self._scaled_branch
     outputs = getattr(executions, execution)(
-        self.branch,
-        inputs,
-        shortcut,
-        gates,
-        scales,
-        activation=self.activation,
-        closed=self._closed,
+        self.branch, inputs, shortcut, gates, scales, **options
     )
     return outputs, gates, logits
+
+  def _ends_in_batch_norm(self):
+    if not isinstance(self.branch, keras.Sequential):
+      return False
+    last = self.branch.layers[-1]
+    is_ours = type(last) is normalization.BatchNormalization
+    return is_ours and last.can_scale()
+
+  def _scaled_branch(self, inputs, scales):
+    *layers, norm = self.branch.layers
+    outputs = inputs
+    for layer in layers:
+      outputs = layer(outputs)
+    return norm.scaled(outputs, scales)
 
   def _open(self, inputs, shortcut):
     return self.activation(shortcut + self.branch(inputs))

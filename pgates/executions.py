@@ -37,6 +37,7 @@ def masked(
     *,
     activation=tf.identity,
     closed=None,
+    scaled_branch=None,
 ):
   """Runs the branch for every example and multiplies by the gate.
 
@@ -52,13 +53,17 @@ def masked(
     activation: callable, after the addition.
     closed: the activation of the closed examples, where `activation` would
       change nothing and something cheaper does; else `activation`.
+    scaled_branch: callable of inputs and [batch], the branch multiplied by it,
+      where that is cheaper than to multiply its output; or None.
 
   Returns:
     A tensor in the shape and type of `shortcut`.
   """
   del closed  # All go through the activation.
-  outputs = _scaled(branch(inputs), gates if scales is None else scales)
-  return activation(shortcut + outputs)
+  scales = gates if scales is None else scales
+  if scaled_branch is not None:
+    return activation(shortcut + scaled_branch(inputs, scales))
+  return activation(shortcut + _scaled(branch(inputs), scales))
 
 
 def routed(

@@ -26,10 +26,51 @@ class BatchNormalization(keras.layers.BatchNormalization):
   def __init__(self, *, momentum=0.9, epsilon=1e-5, **kwargs):
     super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
+  def can_scale(self):
+    """Whether `scaled` does what the layer would, where it is called."""
+    usual = self.trainable and self.axis == -1 and not self.renorm
+    return usual and not _in_parts()
+
+  def scaled(self, inputs, scales):
+    """Normalises by the statistics of the batch, and multiplies examples.
+
+    `scales * self(inputs, training=True)`, but without a pass of its own over
+    the outputs, forwards or backwards, and without keeping them: each example
+    has its scale and offset. Not where inputs are infinite: 0 * inf is NaN.
+
+    Args:
+      inputs: [batch, ..., channels].
+      scales: float32 [batch].
+
+    Returns:
+      A tensor in the shape of the inputs and the layer's compute type.
+    """
+    inputs = tf.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+    mean, variance = keras.ops.moments(
+        inputs,
+        axes=list(range(inputs.shape.rank - 1)),
+        synchronized=self.synchronized,
+    )
+    for moving, value in (
+        (self.moving_mean, mean),
+        (self.moving_variance, variance),
+    ):
+      moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+    # As `tf.nn.batch_normalization`, bit for bit where the scale is 1.
+    factor = tf.math.rsqrt(variance + self.epsilon)
+    if self.scale:
+      factor *= self.gamma
+    offset = -mean * factor
+    if self.center:
+      offset = self.beta - mean * factor
+    ones = [1] * (inputs.shape.rank - 1)
+    scales = tf.reshape(tf.cast(scales, inputs.dtype), [-1, *ones])
+    outputs = inputs * (factor * scales) + offset * scales
+    return tf.cast(outputs, self.compute_dtype)
+
   def call(self, inputs, training=None, mask=None):
     place = replicas.current_batch()
-    in_parts = training and replicas.num_replicas() > 1 and place is not None
-    if not in_parts:
+    if not (training and _in_parts()):
       return super().call(inputs, training=training, mask=mask)
     empty = tf.equal(place.local_size, 0)
     if self.synchronized:
@@ -42,3 +83,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     for variable, value in zip(statistics, before, strict=True):
       variable.assign(tf.where(empty, value, variable.value))
     return outputs
+
+
+def _in_parts():
+  """Whether the global batch is split over replicas."""
+  return replicas.num_replicas() > 1 and replicas.current_batch() is not None

@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 import pgates
 from pgates import blocks
 from pgates import gate_ops
+from pgates import normalization
 from tests import layer_contract
 
 PATTERNS = {
@@ -481,3 +482,45 @@ def test_closed_identity_of_activated_inputs_skips_the_activation():
   outputs, _, _ = _call(block, inputs, [0] * 5, execution="routed")
   expected = tf.math.softplus(block.shortcut(inputs))
   np.testing.assert_allclose(outputs, expected, rtol=1e-5)
+
+
+def _train_block(*, scales):
+  """A training step of a block, whose batch norm takes the gate or not."""
+  keras.utils.set_random_seed(3)
+  block = pgates.GatedResidual(
+      blocks.basic_branch(4),
+      gate=pgates.DataDependentGate(initial_probability=0.5, seed=5),
+      shortcut=blocks.projection_shortcut(4),
+  )
+  images = tf.constant(
+      np.random.default_rng(0).normal(size=(16, 6, 6, 3)).astype(np.float32)
+  )
+  block.build(images.shape)
+  with pytest.MonkeyPatch.context() as patch:
+    if not scales:
+      patch.setattr(
+          normalization.BatchNormalization, "can_scale", lambda self: False
+      )
+    step = tf.function(lambda x: block(x, training=True))
+    graph = step.get_concrete_function(images).graph
+    with tf.GradientTape() as tape:
+      outputs, gates, _ = step(images)
+      loss = tf.reduce_sum(outputs**2)
+  variables = [v.value for v in block.trainable_variables]
+  gradients = tape.gradient(loss, variables)
+  state = [v.numpy() for v in block.non_trainable_variables]
+  kinds = {operation.type for operation in graph.get_operations()}
+  return outputs, gates, gradients, state, kinds
+
+
+def test_gate_is_multiplied_into_the_last_batch_norm_while_training():
+  outputs, gates, gradients, state, kinds = _train_block(scales=True)
+  expected, same, of_plain, of_state, plain_kinds = _train_block(scales=False)
+  assert "MulNoNan" in plain_kinds and "MulNoNan" not in kinds
+  assert 0 < np.sum(gates) < 16
+  np.testing.assert_array_equal(gates, same)
+  np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+  for ours, theirs in zip(gradients, of_plain, strict=True):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+  for ours, theirs in zip(state, of_state, strict=True):
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -181,3 +181,91 @@ def test_synchronized_training_with_empty_replicas_is_that_of_one(
     np.testing.assert_allclose(values, expected[name], rtol=1e-3, atol=1e-5)
   for ours, theirs in zip(several.weights, one.weights, strict=True):
     np.testing.assert_allclose(ours, theirs, atol=1e-4, err_msg=theirs.path)
+
+
+_SCALES = np.array([1, 0, 0, 1, 1, 0.3], np.float32)
+
+
+def _twins(**kwargs):
+  """Two layers of the same random weights."""
+  layers = [pgates.BatchNormalization(**kwargs) for _ in range(2)]
+  rng = np.random.default_rng(1)
+  for layer in layers:
+    layer.build((None, 5, 3))
+  for first, second in zip(*(layer.weights for layer in layers), strict=True):
+    value = rng.uniform(0.5, 1.5, first.shape)
+    first.assign(value)
+    second.assign(value)
+  return layers
+
+
+def _outputs_and_gradients(layer, function):
+  rng = np.random.default_rng(2)
+  inputs = tf.constant(rng.normal(2, 3, (6, 5, 3)).astype(np.float32))
+  weights = tf.constant(rng.normal(size=(6, 5, 3)).astype(np.float32))
+  scales = tf.constant(_SCALES)
+  variables = [variable.value for variable in layer.trainable_variables]
+  with tf.GradientTape() as tape:
+    tape.watch([inputs, scales])
+    outputs = function(inputs, scales)
+    loss = tf.reduce_sum(weights * outputs)
+  gradients = tape.gradient(loss, [inputs, scales, *variables])
+  return outputs.numpy(), [gradient.numpy() for gradient in gradients]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"momentum": 0.3, "epsilon": 0.1, "synchronized": True},
+        {"center": False},
+        {"scale": False},
+    ],
+    ids=str,
+)
+def test_scaled_is_the_scaled_layer(options):
+  ours, plain = _twins(**options)
+  assert ours.can_scale()
+  received, gradients = _outputs_and_gradients(ours, ours.scaled)
+  expected, of_plain = _outputs_and_gradients(
+      plain,
+      lambda inputs, scales: scales[:, None, None]
+      * plain(inputs, training=True),
+  )
+  # Gates are 0 or 1: there, bit for bit.
+  np.testing.assert_array_equal(received[:5], expected[:5])
+  np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-6)
+  for ours_, theirs in zip(gradients, of_plain, strict=True):
+    np.testing.assert_allclose(ours_, theirs, rtol=1e-4, atol=1e-4)
+  for a, b in zip(ours.weights, plain.weights, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_scaled_keeps_the_compute_type():
+  layer = pgates.BatchNormalization(dtype="mixed_bfloat16")
+  layer.build((None, 3))
+  inputs = tf.constant([[1.0, 2, 3], [3, 4, 9]], tf.bfloat16)
+  received = layer.scaled(inputs, tf.ones(2))
+  assert received.dtype == tf.bfloat16
+  layer = pgates.BatchNormalization(dtype="mixed_bfloat16")
+  np.testing.assert_array_equal(layer(inputs, training=True), received)
+
+
+@pytest.mark.parametrize(
+    "options", [{"axis": 1}, {"trainable": False}, {"renorm": True}], ids=str
+)
+def test_unusual_layers_do_not_scale(options):
+  assert not pgates.BatchNormalization(**options).can_scale()
+
+
+def test_replicas_of_one_batch_do_not_scale():
+  outside, inside = [], []
+  strategy, layer = _under(2)
+
+  def step():
+    outside.append(layer.can_scale())
+    with replicas.global_batch(tf.constant(3)):
+      inside.append(layer.can_scale())
+
+  tf.function(lambda: strategy.run(step))()
+  assert set(outside) == {True} and set(inside) == {False}

@@ -23,7 +23,9 @@ def _gradients(way, gates=_GATES):
     tape.watch([inputs, z])
     outputs = executions.masked(lambda x: x @ weights, inputs, inputs, z)
     loss = tf.reduce_sum(outputs**2)
-  found = tape.gradient(loss, [inputs, weights, z])
+  found = tape.gradient(
+      loss, [inputs, weights, z], unconnected_gradients="zero"
+  )
   return outputs.numpy(), [tf.convert_to_tensor(g).numpy() for g in found]
 
 
