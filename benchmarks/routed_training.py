@@ -41,7 +41,7 @@ _SEEDS = flags.DEFINE_integer("seeds", 5, "How many; 0, 1, ...", lower_bound=2)
 
 WAYS = ("masked", "routed")
 # Batch size, rate of open gates, repeats.
-_STEPS = ((8, 0.999, 7), (8, 0.7, 7), (8, 0.4, 7), (32, 0.7, 3))
+_STEPS = ((8, 0.999, 7), (8, 0.7, 7), (8, 0.4, 7))
 
 
 def _masked_is_routed(

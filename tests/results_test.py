@@ -35,3 +35,23 @@ def test_the_figures_of_the_answers_are_those_of_the_tables():
   assert len(figures) >= 15
   for figure in figures:
     assert figure in tables
+
+
+def test_what_gating_costs_in_training_is_as_measured():
+  text = (_ROOT / "docs" / "training.md").read_text()
+  cost = json.loads((_JSON.parent / "train_step.json").read_text())
+  rows = zip(cost["step_times"], cost["memory_bytes"], strict=True)
+  for times, memory in rows:
+    expected = f"{times['gated']['ratio']:.3f} | {memory['ratio']:.3f} |"
+    assert re.search(
+        rf"\| +{times['batch_size']} .*{re.escape(expected)}", text
+    )
+  routed = json.loads((_JSON.parent / "routed_training.json").read_text())
+  assert {len(runs) for runs in routed["runs"].values()} == {5}
+  for row in routed["resnet50_steps"]:
+    ratios = [f"{row[way]['ratio']:.2f}" for way in ("masked", "routed")]
+    assert f"{row['open_rate']} | {' | '.join(ratios)} |" in text
+  lost = routed["routed_minus_masked"]["accuracy"]
+  bounds = [f"{100 * lost[key]:+.2f}" for key in ("mean", "low", "high")]
+  figure = "{} [{}, {}]".format(*bounds)
+  assert figure in " ".join(text.split())
