@@ -18,7 +18,6 @@ _HEIGHT, _WIDTH = 375, 500
 _COARSE = 16  # Pixels of one patch of colour.
 _NOISE = 14  # Of the fine grain, by which the files get their size.
 
-
 _NUM_IMAGES = flags.DEFINE_integer(
     "num_images", 408, "For training", lower_bound=100
 )
@@ -64,14 +63,16 @@ def store_imagenet(data_dir, *, num_images):
         f"{builder.data_dir} exists, and may be the real one. Give another "
         "DATA_DIR."
     )
-  splits = {}
-  for seed, split in enumerate(("train", "validation")):
-    count = num_images if not seed else num_images // 4
-    # 7 has no divisor in common with 1,000: all classes come up.
-    splits[split] = [
-        (key, {**example, "label": 7 * key % 1000, "file_name": f"{key}.JPEG"})
-        for key, example in _examples(count, 1000, seed=seed)
-    ]
+  # 7 has no divisor in common with 1,000: all classes come up.
+  splits = {
+      split: [
+          (key, {**value, "label": 7 * key % 1000, "file_name": f"{key}.JPEG"})
+          for key, value in _examples(count, 1000, seed=seed)
+      ]
+      for seed, (split, count) in enumerate(
+          {"train": num_images, "validation": num_images // 4}.items()
+      )
+  }
   _write(
       data_dir,
       builder.name,

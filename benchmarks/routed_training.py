@@ -133,11 +133,7 @@ def _read(folder):
       "macs_share": decided["macs"] / value["dense_macs"],
       "open_rate": decided["open_rate"],
       "trained_open_rate": history[-1]["open_rate"],
-      "seconds_per_step": min(
-          line["seconds_per_step"]
-          for line in history
-          if line["seconds_per_step"] is not None
-      ),
+      "seconds_per_step": run_folder.seconds_per_step(history),
   }
 
 

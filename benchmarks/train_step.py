@@ -210,14 +210,17 @@ def profile(*, num_steps, **arguments):
 def _measure_times():
   rows = []
   for batch_size, repeats in _REPEATS.items():
-    sizes = {"batch_size": batch_size, "repeats": repeats}
     print(f"Step times, {_NETWORK}, batch {batch_size} ...", flush=True)
-    times = in_fresh_process(
-        step_times, GATING, network=_NETWORK, image_size=_SIZE, **sizes
-    )
-    _print_times(times, f"(target {_TARGET_RATIO})")
-    rows.append({**sizes, **times})
+    sizes = {"batch_size": batch_size, "repeats": repeats}
+    further = {"network": _NETWORK, "image_size": _SIZE}
+    rows.append(_row(GATING, sizes, f"(target {_TARGET_RATIO})", **further))
   return rows
+
+
+def _row(candidates, sizes, remark="", **further):
+  times = in_fresh_process(step_times, candidates, **sizes, **further)
+  _print_times(times, remark)
+  return {**sizes, **times}
 
 
 def _measure_memory():
@@ -270,20 +273,12 @@ def _measure_kernels():
 def _measure_replicas():
   rows = []
   for num_replicas in _REPLICAS:
-    sizes = {"num_replicas": num_replicas, "batch_size": _SMALL_BATCH}
     print(
         f"Rate loss, {_SMALL_NETWORK}, {num_replicas} replicas ...", flush=True
     )
-    times = in_fresh_process(
-        step_times,
-        RATE_LOSS,
-        repeats=_SMALL_REPEATS,
-        network=_SMALL_NETWORK,
-        image_size=_SMALL_SIZE,
-        **sizes,
-    )
-    _print_times(times)
-    rows.append({**sizes, **times})
+    sizes = {"num_replicas": num_replicas, "batch_size": _SMALL_BATCH}
+    further = {"network": _SMALL_NETWORK, "image_size": _SMALL_SIZE}
+    rows.append(_row(RATE_LOSS, sizes, repeats=_SMALL_REPEATS, **further))
   return rows
 
 

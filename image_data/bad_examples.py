@@ -131,11 +131,12 @@ def read_each(
   """
 
   def read_one(*item):
-    good = tf.data.Dataset.from_tensors(item).map(read)
-    zeros = [tf.zeros(spec.shape, spec.dtype) for spec in good.element_spec]
+    items = tf.data.Dataset.from_tensors(item)
+    good = items.map(lambda *parts: ("", *read(*parts)))
+    _, *specs = good.element_spec
+    zeros = [tf.zeros(spec.shape, spec.dtype) for spec in specs]
     bad = tf.data.Dataset.from_tensors((name(*item), *zeros))
-    good = good.map(lambda *tensors: ("", *tensors)).ignore_errors()
-    return good.concatenate(bad).take(1)
+    return good.ignore_errors().concatenate(bad).take(1)
 
   return items.interleave(
       read_one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True

@@ -23,7 +23,30 @@ _FILE_STREAM = 1
 Permute = Callable[[int | tf.Tensor, int], tf.Tensor]
 
 
-class Arrays:
+class _Indexed:
+  """A split whose items are indices of examples.
+
+  Args:
+    num_examples: how many there are.
+  """
+
+  def __init__(self, num_examples: int):
+    self._num_examples = num_examples
+
+  def in_order(self) -> tf.data.Dataset:
+    """All items, in the order of the examples."""
+    return _indices(tf.range(self._num_examples))
+
+  def shuffled(self, permute: Permute) -> tf.data.Dataset:
+    """All items, in the order of a permutation."""
+    return _indices(permute(self._num_examples, _EXAMPLE_STREAM))
+
+
+def _indices(indices):
+  return tf.data.Dataset.from_tensor_slices((indices,))
+
+
+class Arrays(_Indexed):
   """A split in memory; an item is an index.
 
   Args:
@@ -34,22 +57,15 @@ class Arrays:
   can_fail = False
 
   def __init__(self, images: tf.Tensor, labels: tf.Tensor):
+    super().__init__(len(labels))
     self._images, self._labels = images, labels
-
-  def in_order(self) -> tf.data.Dataset:
-    """All items, in the order of the arrays."""
-    return _indices(tf.range(len(self._labels)))
-
-  def shuffled(self, permute: Permute) -> tf.data.Dataset:
-    """All items, in the order of a permutation."""
-    return _indices(permute(len(self._labels), _EXAMPLE_STREAM))
 
   def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns image, uint8 [height, width, channels], and label, int32 []."""
     return tf.gather(self._images, index), tf.gather(self._labels, index)
 
 
-class Files:
+class Files(_Indexed):
   """A split of an `ImageFolder`; an item is an index.
 
   Args:
@@ -64,18 +80,11 @@ class Files:
       self, folder: image_folder.ImageFolder, split: str, *, encoded: bool
   ):
     paths, labels = folder.files(split)
+    super().__init__(len(paths))
     # As bytes: not every name of a file is UTF-8.
     self._paths = tf.constant([os.fsencode(path) for path in paths])
     self._labels = tf.constant(labels, tf.int32)
     self._encoded = encoded
-
-  def in_order(self) -> tf.data.Dataset:
-    """All items, in the order of the folder's list."""
-    return _indices(tf.range(len(self._labels)))
-
-  def shuffled(self, permute: Permute) -> tf.data.Dataset:
-    """All items, in the order of a permutation."""
-    return _indices(permute(len(self._labels), _EXAMPLE_STREAM))
 
   def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the image, or its bytes, and the label, int32 []."""
@@ -159,10 +168,6 @@ class Records:
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-
-
-def _indices(indices):
-  return tf.data.Dataset.from_tensor_slices((indices,))
 
 
 Reader = Arrays | Files | Records

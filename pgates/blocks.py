@@ -128,7 +128,8 @@ class GatedResidual(keras.layers.Layer):
     return outputs, gates, logits
 
   def _ends_in_batch_norm(self):
-    if not isinstance(self.branch, keras.Sequential):
+    # A subclass may call its layers in a way of its own.
+    if type(self.branch) is not keras.Sequential:
       return False
     last = self.branch.layers[-1]
     is_ours = type(last) is normalization.BatchNormalization

@@ -28,7 +28,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
   def can_scale(self):
     """Whether `scaled` does what the layer would, where it is called."""
-    usual = self.trainable and self.axis == -1 and not self.renorm
+    is_plain = not (self.renorm or self.activity_regularizer)
+    usual = self.trainable and self.axis == -1 and is_plain
     return usual and not _in_parts()
 
   def scaled(self, inputs, scales):
@@ -62,16 +63,16 @@ class BatchNormalization(keras.layers.BatchNormalization):
       factor *= self.gamma
     offset = -mean * factor
     if self.center:
-      offset = self.beta - mean * factor
+      offset += self.beta
     ones = [1] * (inputs.shape.rank - 1)
     scales = tf.reshape(tf.cast(scales, inputs.dtype), [-1, *ones])
     outputs = inputs * (factor * scales) + offset * scales
     return tf.cast(outputs, self.compute_dtype)
 
   def call(self, inputs, training=None, mask=None):
-    place = replicas.current_batch()
     if not (training and _in_parts()):
       return super().call(inputs, training=training, mask=mask)
+    place = replicas.current_batch()
     empty = tf.equal(place.local_size, 0)
     if self.synchronized:
       outputs = super().call(inputs[: place.local_size], training=True)

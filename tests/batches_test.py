@@ -62,6 +62,8 @@ def test_mixed_batches_of_a_resumed_run_are_the_same(dataset):
 def test_validation_is_not_mixed(dataset):
   config = training_runs.config("--batch_size=32", "--mixup=0.5")
   images, labels = next(iter(batches.validation_batches(config, dataset)))
-  plain, classes = next(iter(batches.validation_examples(config, dataset)))
+  plain, classes = next(
+      iter(batches.evaluation_examples(config, dataset, "validation"))
+  )
   np.testing.assert_array_equal(images, plain)
   np.testing.assert_array_equal(labels, np.eye(10)[classes])

@@ -37,9 +37,8 @@ class LabelSum(keras.metrics.Metric):
 
 
 def main(data_dir):
-  datasets._MEMORY_LIMIT_BYTES = (
-      0  # Read from files, number of batches unknown.
-  )
+  # So that it is read from files, and the number of batches is not known.
+  datasets._MEMORY_LIMIT_BYTES = 0
   strategy = distribution.make_strategy("multi_worker")
   dataset = image_data.open_dataset("numbered", data_dir=data_dir)
   batches = image_data.eval_batches(dataset, "train", batch_size=8)

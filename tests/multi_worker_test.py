@@ -36,11 +36,14 @@ def _free_ports(count):
   return ports
 
 
-def _start_evaluating(data_dir, config):
+def _start_module(module, *arguments, config=None):
+  environment = dict(os.environ)
+  if config is not None:
+    environment["TF_CONFIG"] = json.dumps(config)
   return subprocess.Popen(
-      [sys.executable, "-m", "tests.evaluating_worker", str(data_dir)],
+      [sys.executable, "-m", module, *arguments],
       cwd=ROOT,
-      env={**os.environ, "TF_CONFIG": json.dumps(config)},
+      env=environment,
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,
@@ -59,19 +62,9 @@ def _configs(count):
 
 
 def _start(workdir, data_dir, *arguments, config=None):
-  environment = dict(os.environ)
-  if config is not None:
-    environment["TF_CONFIG"] = json.dumps(config)
-  return subprocess.Popen(
-      [
-          *[sys.executable, "-m", "trainers.train", *ARGUMENTS, *arguments],
-          *[f"--workdir={workdir}", f"--data_dir={data_dir}"],
-      ],
-      cwd=ROOT,
-      env=environment,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
+  places = (f"--workdir={workdir}", f"--data_dir={data_dir}")
+  return _start_module(
+      "trainers.train", *ARGUMENTS, *arguments, *places, config=config
   )
 
 
@@ -178,7 +171,10 @@ def test_evaluation_over_workers_counts_every_example_once(tmp_path, count):
   dataset = image_data.open_dataset("numbered", data_dir=tmp_path)
   labels = np.array([int(label) for _, label in dataset.examples("train")])
   assert len(labels) % 8  # The last batch is smaller, uneven over workers.
-  processes = [_start_evaluating(tmp_path, c) for c in _configs(count)]
+  processes = [
+      _start_module("tests.evaluating_worker", str(tmp_path), config=config)
+      for config in _configs(count)
+  ]
   codes, printed = _finish(processes)
   assert codes == [0] * count, printed
   for out, _ in printed:

@@ -252,7 +252,14 @@ def test_scaled_keeps_the_compute_type():
 
 
 @pytest.mark.parametrize(
-    "options", [{"axis": 1}, {"trainable": False}, {"renorm": True}], ids=str
+    "options",
+    [
+        {"axis": 1},
+        {"trainable": False},
+        {"renorm": True},
+        {"activity_regularizer": "l2"},
+    ],
+    ids=str,
 )
 def test_unusual_layers_do_not_scale(options):
   assert not pgates.BatchNormalization(**options).can_scale()

@@ -24,13 +24,9 @@ def training_batches(
     A data set of (images, labels): classes, or probabilities where
     `config.soft_labels`.
   """
-  batches = image_data.train_batches(
+  batches = training_examples(
+      config,
       dataset,
-      batch_size=config.batch_size,
-      seed=config.seed,
-      image_size=config.image_size,
-      augmentation=config.augmentation,
-      rand_augment=config.rand_augment,
       first_step=first_step,
       bad_examples=bad_examples,
       data_service=data_service,
@@ -60,15 +56,49 @@ def validation_batches(config, dataset, *, bad_examples=None):
   Returns:
     A finite data set of (images, labels).
   """
-  batches = validation_examples(config, dataset, bad_examples=bad_examples)
+  batches = evaluation_examples(
+      config, dataset, "validation", bad_examples=bad_examples
+  )
   return _with_labels_of_the_loss(config, dataset, batches)
 
 
-def validation_examples(config, dataset, *, bad_examples=None):
-  """Validation batches whose labels are classes, whatever the loss takes."""
+def training_examples(config, dataset, **options):
+  """Training batches whose labels are classes, and images not mixed.
+
+  Args:
+    config: a `Config`.
+    dataset: an `image_data.ImageDataset`.
+    **options: further ones of `image_data.train_batches`.
+
+  Returns:
+    A data set of (images, labels).
+  """
+  return image_data.train_batches(
+      dataset,
+      batch_size=config.batch_size,
+      seed=config.seed,
+      image_size=config.image_size,
+      augmentation=config.augmentation,
+      rand_augment=config.rand_augment,
+      **options,
+  )
+
+
+def evaluation_examples(config, dataset, split, *, bad_examples=None):
+  """Batches of a split whose labels are classes, whatever the loss takes.
+
+  Args:
+    config: a `Config`.
+    dataset: an `image_data.ImageDataset`.
+    split: "train", "validation" or "test".
+    bad_examples: an `image_data.BadExamples`.
+
+  Returns:
+    A finite data set of (images, labels).
+  """
   return image_data.eval_batches(
       dataset,
-      "validation",
+      split,
       batch_size=config.batch_size,
       image_size=config.image_size,
       bad_examples=bad_examples,

@@ -6,6 +6,7 @@ import pathlib
 from file_io import artifacts
 import pgates
 from trainers import config as config_lib
+from trainers import run_folder
 
 # What each method sets, over the recipe.
 METHODS = {
@@ -122,15 +123,13 @@ def read_cell(workdir, cell):
   folder = pathlib.Path(workdir) / cell.name
   evaluation = artifacts.read_json(folder / "evaluation.json")
   history = artifacts.read_json_lines(folder / "history.jsonl")
-  times = [line["seconds_per_step"] for line in history]
   result = {
       **dataclasses.asdict(cell),
       "folder": cell.name,
       "parameters": evaluation["parameters"],
       "dense_macs": evaluation["dense_macs"],
       "blocks": [gate["name"] for gate in evaluation["gates"]],
-      # Of the fastest epoch: others may have waited for other programs.
-      "seconds_per_step": min(t for t in times if t is not None),
+      "seconds_per_step": run_folder.seconds_per_step(history),
       "training_seconds": sum(line["seconds"] for line in history),
       # What the rate loss saw at the end: gates sampled, on training images.
       "trained_open_rate": history[-1].get("open_rate"),

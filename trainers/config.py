@@ -31,17 +31,6 @@ _IMAGENET = {
     "weight_decay": 1e-4,
     "rate_loss_weight": 1.0,
 }
-# As ResNets are trained lately (Bello et al., arXiv 2103.07579), but for its
-# length.
-_MODERN = {
-    **_IMAGENET,
-    "learning_rate_schedule": "cosine",
-    "warmup_epochs": 5.0,
-    "label_smoothing": 0.1,
-    "ema_momentum": 0.9999,
-    "rand_augment": 0.3,
-    "mixup": 0.2,
-}
 
 
 def _aig_targets(rate):
@@ -104,10 +93,18 @@ PRESETS = {
         "network": "resnet101",
         "target_rates": [0.7],
     },
+    # As ResNets are trained lately (Bello et al., arXiv 2103.07579), but for
+    # its length.
     "imagenet_resnet50_modern": {
-        **_MODERN,
+        **_IMAGENET,
         "network": "resnet50",
         "target_rates": [0.7],
+        "learning_rate_schedule": "cosine",
+        "warmup_epochs": 5.0,
+        "label_smoothing": 0.1,
+        "ema_momentum": 0.9999,
+        "rand_augment": 0.3,
+        "mixup": 0.2,
     },
     **{
         f"imagenet_resnet50_aig_{round(100 * rate)}": {

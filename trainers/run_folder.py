@@ -3,7 +3,7 @@
 import pathlib
 
 from file_io import artifacts
-import image_data
+from trainers import batches as batches_lib
 from trainers import config as config_lib
 from trainers import evaluation
 
@@ -63,30 +63,28 @@ def batches(settings, dataset, split, *, bad_examples=None, train=False):
   Returns:
     `evaluation.Batches`.
   """
+  config = config_lib.Config(**{**config_lib.LATER, **settings})
 
   def batches_of(name, counted=None):
-    return image_data.eval_batches(
-        dataset,
-        name,
-        batch_size=settings["batch_size"],
-        image_size=settings["image_size"],
-        bad_examples=counted,
+    return batches_lib.evaluation_examples(
+        config, dataset, name, bad_examples=counted
     )
 
   return evaluation.Batches(
       test=batches_of(split, bad_examples),
       validation=batches_of("validation"),
-      train=_training_batches(settings, dataset) if train else None,
+      train=batches_lib.training_examples(config, dataset) if train else None,
   )
 
 
-def _training_batches(settings, dataset):
-  settings = {**config_lib.LATER, **settings}
-  return image_data.train_batches(
-      dataset,
-      batch_size=settings["batch_size"],
-      seed=settings["seed"],
-      image_size=settings["image_size"],
-      augmentation=settings["augmentation"],
-      rand_augment=settings["rand_augment"],
-  )
+def seconds_per_step(history):
+  """Of the fastest epoch: others may have waited for other programs.
+
+  Args:
+    history: the lines of `history.jsonl`.
+
+  Returns:
+    Seconds.
+  """
+  times = [line["seconds_per_step"] for line in history]
+  return min(time for time in times if time is not None)

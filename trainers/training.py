@@ -77,6 +77,7 @@ def run(
   strategy = distribution.make_strategy(
       config.distribution, num_virtual_devices=config.num_virtual_devices
   )
+  writes = distribution.is_chief(strategy)
   bad_examples = image_data.BadExamples(max_bad_examples)
   with distribution.naming_lost_workers(strategy), bad_examples.explained():
     model, dataset, steps_per_epoch = _open(config, strategy)
@@ -85,7 +86,7 @@ def run(
         model,
         steps_per_epoch=steps_per_epoch,
         keep=keep_checkpoints,
-        writes=distribution.is_chief(strategy),
+        writes=writes,
     )
     position = checkpoints.restore()
     train = batches.training_batches(
@@ -99,7 +100,7 @@ def run(
         config, dataset, bad_examples=bad_examples
     )
     files = {"epoch_writer": None}
-    if distribution.is_chief(strategy):
+    if writes:
       _write_config(config, workdir)
       files = {
           "epoch_writer": _epoch_writer(
@@ -130,7 +131,7 @@ def run(
       )
   if bad_examples.names:
     print(f"Skipped {len(bad_examples.names)} examples; the log names them.")
-  if distribution.is_chief(strategy):
+  if writes:
     save_model(model, workdir / "model.keras")
     print(f"Wrote {workdir / 'model.keras'}.", flush=True)
 
@@ -211,8 +212,8 @@ def make_model(config, dataset, *, steps_per_epoch):
 
 def _epoch_writer(config, dataset, model, workdir, bad_examples):
   gated = any(b.gate is not None for b in pgates.gated_blocks(model))
-  probed = batches.validation_examples(
-      config, dataset, bad_examples=bad_examples
+  probed = batches.evaluation_examples(
+      config, dataset, "validation", bad_examples=bad_examples
   )
   return tensorboard.EpochWriter(
       workdir / "tensorboard",
