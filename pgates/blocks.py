@@ -109,10 +109,11 @@ class GatedResidual(keras.layers.Layer):
           "gradient in it. Train with execution='masked'."
       )
     inputs = tf.cast(inputs, self.compute_dtype)
-    shortcut = inputs if self.shortcut is None else self.shortcut(inputs)
     if self.gate is None or self.branch is None:
-      return self._ungated(inputs, shortcut)
-    logits = self.gate(inputs)
+      return self._ungated(inputs)
+    inputs, observed = self.gate.observe(inputs)
+    logits = self.gate(observed)
+    shortcut = self._shortcut(inputs)
     if strategy is None:
       strategy = "sampled" if training else self.gate.default_rule
     rule = gate_ops.parse_rule(strategy)
@@ -150,7 +151,11 @@ class GatedResidual(keras.layers.Layer):
       return tf.identity(shortcut)
     return self.activation(shortcut)
 
-  def _ungated(self, inputs, shortcut):
+  def _shortcut(self, inputs):
+    return inputs if self.shortcut is None else self.shortcut(inputs)
+
+  def _ungated(self, inputs):
+    shortcut = self._shortcut(inputs)
     sizes = tf.shape(inputs)[:1]
     is_open = 0.0 if self.branch is None else 1.0
     gates = tf.fill(sizes, is_open)

@@ -60,6 +60,18 @@ class Gate(keras.layers.Layer):
         autocast=False,
     )
 
+  def observe(self, inputs):
+    """What a block hands on of its input, to its branch and to its gate.
+
+    Args:
+      inputs: [batch, ..., channels].
+
+    Returns:
+      `(inputs, observed)`: the inputs for branch and shortcut, and what
+      `call` is to read. They are the same unless a gate has a cheaper way.
+    """
+    return inputs, inputs
+
   def sample(self, logits):
     """Draws hard gates [batch] with the straight-through gradient."""
     seed = tf.cast(self.seed_generator.next(), tf.int32)
@@ -126,7 +138,8 @@ class DataDependentGate(Gate):
     **kwargs: of `Gate` and `keras.layers.Layer`.
 
   Call arguments:
-    inputs: [batch, ..., channels], the block's input.
+    inputs: [batch, ..., channels], the block's input, or its mean [batch,
+      channels].
 
   Returns:
     float32 [batch], the logit of running the block.
@@ -184,6 +197,12 @@ class DataDependentGate(Gate):
     self.hidden.build(pooled)
     self.norm.build(hidden)
     self.logit.build(hidden)
+
+  def observe(self, inputs):
+    # A subclass may read something else than the mean.
+    if type(self).call is not DataDependentGate.call:
+      return super().observe(inputs)
+    return gate_ops.with_mean(inputs)
 
   def call(self, inputs, training=None):
     axes = list(range(1, inputs.shape.rank - 1))

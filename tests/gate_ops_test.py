@@ -265,3 +265,51 @@ def test_parse_rule_refuses_thresholds_that_are_no_probability(argument):
   text = f"threshold:{argument}"
   with pytest.raises(ValueError, match=f"between 0 and 1.*Received: '{text}'"):
     gate_ops.parse_rule(text)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "shape", [(3, 7), (3, 5, 7), (3, 5, 4, 7), (3, 2, 5, 4, 7)], ids=str
+)
+def test_with_mean_is_the_mean_and_its_gradient(shape, jit_compile):
+  rng = np.random.default_rng(0)
+  inputs, of_inputs = (rng.normal(size=shape).astype("float32") for _ in "io")
+  of_means = rng.normal(size=(3, 7)).astype("float32")
+
+  @tf.function(
+      jit_compile=jit_compile,
+      # The batch and the places may be unknown; not how many channels.
+      input_signature=[tf.TensorSpec((*[None] * (len(shape) - 1), 7))],
+  )
+  def pass_through(inputs):
+    with tf.GradientTape() as tape:
+      tape.watch(inputs)
+      outputs, means = gate_ops.with_mean(inputs)
+    grads = tape.gradient((outputs, means), inputs, (of_inputs, of_means))
+    return outputs, means, grads
+
+  outputs, means, gradient = pass_through(inputs)
+  np.testing.assert_array_equal(outputs, inputs)
+  axes = tuple(range(1, len(shape) - 1))
+  np.testing.assert_allclose(means, inputs.mean(axes), atol=1e-6)
+  num_places = math.prod(shape[1:-1])
+  expected = of_inputs + np.expand_dims(of_means, axes) / num_places
+  np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "kind, step", [(tf.bfloat16, 2**-6), (tf.float16, 2**-9)]
+)
+def test_with_mean_is_float32_arithmetic(kind, step):
+  # Neighbours in this type, so many that float16 cannot hold their sum.
+  values = np.full((2, 200, 200, 3), 3.0)
+  values[:, ::2] += step
+  inputs = tf.cast(values, kind)
+  with tf.GradientTape() as tape:
+    tape.watch(inputs)
+    outputs, means = gate_ops.with_mean(inputs)
+  assert outputs.dtype == kind and means.dtype == tf.float32
+  np.testing.assert_allclose(means, 3 + step / 2, rtol=1e-6)
+  gradient = tape.gradient(means, inputs, tf.fill([2, 3], 40_000.0))
+  assert gradient.dtype == kind
+  np.testing.assert_array_equal(tf.cast(gradient, tf.float32), 1.0)

@@ -338,3 +338,58 @@ def test_gate_of_ones_own_needs_only_a_call():
   _, opened, logits = block(images)
   np.testing.assert_allclose(logits, np.mean(images, (1, 2, 3)), atol=1e-6)
   np.testing.assert_array_equal(opened, logits > 0)
+
+
+def test_heir_of_the_dependent_gate_may_read_more_than_the_mean():
+  class ContrastGate(pgates.DataDependentGate):
+
+    def call(self, inputs, training=None):
+      deviations = tf.math.reduce_std(inputs, axis=[1, 2])
+      return super().call(deviations, training=training)
+
+  gate = ContrastGate(seed=1)
+  block = pgates.GatedResidual(keras.layers.Conv2D(12, 1), gate=gate)
+  images = _images()
+  _, _, logits = block(images)
+  np.testing.assert_allclose(
+      logits,
+      pgates.DataDependentGate.call(gate, tf.math.reduce_std(images, (1, 2))),
+  )
+  assert np.std(logits) > 0
+
+
+class _PoolsItself(pgates.DataDependentGate):
+  """The dependent gate, of which a block only knows that it can be called."""
+
+  def call(self, inputs, training=None):
+    return super().call(inputs, training=training)
+
+
+def _train_step(gate_layer):
+  keras.utils.set_random_seed(3)
+  gate = gate_layer(seed=1)
+  block = pgates.GatedResidual(
+      keras.layers.Conv2D(12, 3, padding="same"), gate=gate
+  )
+  inputs = _images()
+  slopes = tf.random.stateless_normal(inputs.shape, seed=(0, 1))
+  block.build(inputs.shape)
+  # As after some training: else no input moves the logit by much.
+  gate.logit.kernel.assign(100 * gate.logit.kernel)
+  with tf.GradientTape() as tape:
+    tape.watch(inputs)
+    outputs, opened, logits = block(inputs, training=True)
+    loss = tf.reduce_sum(outputs * slopes) + 20 * tf.reduce_sum(opened)
+  values = [inputs, *block.trainable_variables]
+  return [outputs, logits, *tape.gradient(loss, values)]
+
+
+def test_block_pools_for_its_gate_with_the_same_gradients():
+  ours = _train_step(pgates.DataDependentGate)
+  plain = _train_step(_PoolsItself)
+  assert len(ours) == len(plain) == 11
+  for value, expected in zip(ours, plain, strict=True):
+    value, expected = np.asarray(value), np.asarray(expected)
+    # Of the hidden bias it is zero: a batch norm follows.
+    scale = max(1, np.abs(expected).max())
+    np.testing.assert_allclose(value, expected, atol=1e-5 * scale)
