@@ -68,6 +68,13 @@ _FLAGS = {
     "num_calibration": flags.DEFINE_integer(
         "num_calibration", 200, "Training images for int8", lower_bound=1
     ),
+    "max_bad_examples": flags.DEFINE_integer(
+        "max_bad_examples",
+        100,
+        "Images that cannot be read are left out and named in export.json; "
+        "with more than so many, the program stops",
+        lower_bound=0,
+    ),
     "verify_only": flags.DEFINE_bool(
         "verify_only", False, "Check what --output_dir holds; write nothing"
     ),

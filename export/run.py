@@ -14,6 +14,7 @@ from export import self_check
 from export import sources
 from export import variants
 from file_io import artifacts
+import image_data
 import pgates
 
 
@@ -37,6 +38,7 @@ class Options:
   split: str = "test"
   num_examples: int = 2000
   num_calibration: int = 200
+  max_bad_examples: int = 100
   verify_only: bool = False
 
 
@@ -49,8 +51,10 @@ def run(options):
   Raises:
     CheckFailed: if a variant does not do what Keras does.
     FileNotFoundError: if there is no model or data set.
-    OSError: if the folder cannot be written.
-    ValueError: if options do not fit together.
+    OSError: if the folder cannot be written, or a file of the data set is
+      damaged.
+    ValueError: if options do not fit together, or more examples than allowed
+      cannot be read.
   """
   chosen = variants.all_variants(
       options.gating, options.format, options.quantization
@@ -72,26 +76,29 @@ def run(options):
       data_dir=options.data_dir,
       image_size=options.image_size,
   )
-  data = sources.read_data(
-      source,
-      split=options.split,
-      labels=options.labels,
-      num_examples=options.num_examples,
-      num_calibration=options.num_calibration,
-  )
-  if options.verify_only:
-    verify(source, data, exported, output_dir=output_dir)
-    return
-  output_dir.mkdir(parents=True, exist_ok=True)
-  exported = export_all(
-      source,
-      data,
-      chosen,
-      strategy=options.strategy,
-      output_dir=output_dir,
-      name=options.name,
-  )
-  artifacts.write_json(path, exported)
+  bad_examples = image_data.BadExamples(options.max_bad_examples)
+  with bad_examples.explained():
+    data = sources.read_data(
+        source,
+        split=options.split,
+        labels=options.labels,
+        num_examples=options.num_examples,
+        num_calibration=options.num_calibration,
+        bad_examples=bad_examples,
+    )
+    if options.verify_only:
+      verify(source, data, exported, output_dir=output_dir)
+      return
+    output_dir.mkdir(parents=True, exist_ok=True)
+    exported = export_all(
+        source,
+        data,
+        chosen,
+        strategy=options.strategy,
+        output_dir=output_dir,
+        name=options.name,
+    )
+  artifacts.write_json(path, {**exported, "bad_examples": bad_examples.names})
   print_table(exported["variants"])
   print(f"Wrote {path}.")
 

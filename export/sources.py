@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import json
 import pathlib
 
 import keras
@@ -11,6 +10,7 @@ import numpy as np
 from export import exporting
 from export import precision
 from export import self_check
+from file_io import artifacts
 import image_data
 import pgates
 
@@ -74,8 +74,8 @@ def open_source(
         "--workdir=...`, or name a .keras file with --model."
     )
   if workdir:
-    config = pathlib.Path(workdir) / "config.json"
-    run = json.loads(config.expanduser().read_text())["settings"]
+    config = pathlib.Path(workdir).expanduser() / "config.json"
+    run = artifacts.read_json(config)["settings"]
     settings = {name: settings[name] or run[name] for name in settings}
   if settings["dataset"] is None or settings["data_dir"] is None:
     raise ValueError("--model needs --dataset and --data_dir.")
@@ -110,7 +110,15 @@ def _check(model):
     )
 
 
-def read_data(source, *, split, labels, num_examples, num_calibration):
+def read_data(
+    source,
+    *,
+    split,
+    labels,
+    num_examples,
+    num_calibration,
+    bad_examples=None,
+):
   """Reads what an export measures on.
 
   Args:
@@ -119,6 +127,8 @@ def read_data(source, *, split, labels, num_examples, num_calibration):
     labels: file of class names, one a line; None for the data set's.
     num_examples: of that split, at most.
     num_calibration: training images for int8.
+    bad_examples: counts those that cannot be read, an
+      `image_data.BadExamples`.
 
   Returns:
     `exporting.Data`.
@@ -127,7 +137,11 @@ def read_data(source, *, split, labels, num_examples, num_calibration):
 
   def batches(name):
     return image_data.eval_batches(
-        source.dataset, name, batch_size=32, image_size=source.image_size
+        source.dataset,
+        name,
+        batch_size=32,
+        image_size=source.image_size,
+        bad_examples=bad_examples,
     )
 
   images, classes = _arrays(batches(split), num_examples)

@@ -71,14 +71,15 @@ class BadExamples:
 
     Raises:
       TooManyBadExamples: in place of TensorFlow's error.
-      OSError: if a file of records is damaged.
+      OSError: if a file of records is damaged or gone.
     """
     try:
       yield
-    except tf.errors.DataLossError as error:
+    except (tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+      # An image that is gone is a bad example; a file of many is not.
       raise OSError(
-          "A file of the data set is damaged; prepare the data set again: "
-          f"{str(error).splitlines()[0]}"
+          "A file of the data set is damaged or gone; prepare the data set "
+          f"again: {str(error).splitlines()[0]}"
       ) from error
     except tf.errors.OpError:
       self.check()

@@ -32,8 +32,8 @@ class ImageFolder:
 
   Raises:
     FileNotFoundError: if there is no such folder, or no `train` in it.
-    ValueError: if a class is empty, or a split has a class that `train` has
-      not.
+    ValueError: if a class is empty, a split has a class that `train` has not,
+      or two folders are of one split.
   """
 
   has_equal_shapes = False
@@ -45,7 +45,7 @@ class ImageFolder:
     found = _splits_in(path)
     self.class_names = sorted(found["train"])
     self.num_classes = len(self.class_names)
-    self._files = _with_carved(
+    self._files = _mixed_with_carved(
         {
             split: [
                 (file, label)
@@ -66,7 +66,9 @@ class ImageFolder:
     return False
 
   def files(self, split: str) -> tuple[list[str], list[int]]:
-    """Lists a split in an order that is always the same.
+    """Lists a split in an order that is always the same, and mixes classes.
+
+    Who reads the first few images of a split thus sees all of it.
 
     Args:
       split: "train", "validation" or "test".
@@ -89,11 +91,16 @@ def _splits_in(path):
   """split -> class -> names of files below the split's folder."""
   if not path.is_dir():
     raise FileNotFoundError(f"There is no folder {path}.")
-  folders = {
-      _SYNONYMS.get(folder.name, folder.name): folder
-      for folder in sorted(path.iterdir())
-      if folder.is_dir()
-  }
+  folders = {}
+  for folder in sorted(path.iterdir()):
+    if folder.is_dir():
+      split = _SYNONYMS.get(folder.name, folder.name)
+      if split in folders:
+        raise ValueError(
+            f"{folders[split]} and {folder} are both the {split} images. Keep "
+            "one of them."
+        )
+      folders[split] = folder
   if "train" not in folders:
     raise FileNotFoundError(
         f"{path} has no folder 'train'. Expected train/CLASS/NAME.jpg; found "
@@ -130,21 +137,21 @@ def _classes_in(folder):
   return classes
 
 
-def _with_carved(files):
-  """All three splits: what is missing comes out of `train`."""
-  files = dict(files)
+def _mixed_with_carved(files):
+  """All three splits, mixed: what is missing comes out of `train`."""
+  rng = np.random.default_rng(0)
+  files = {
+      split: [of_split[place] for place in rng.permutation(len(of_split))]
+      for split, of_split in files.items()
+  }
   if "test" not in files and "validation" in files:
     files["test"] = files.pop("validation")
   missing = [split for split in ("validation", "test") if split not in files]
   train = files["train"]
-  # Files are in the order of their classes: a piece of it would be of a few.
-  order = np.random.default_rng(0).permutation(len(train))
   count = len(train) // _CARVED_SHARE
   for i, split in enumerate(missing):
-    chosen = np.sort(order[i * count : (i + 1) * count])
-    files[split] = [train[place] for place in chosen]
-  kept = np.sort(order[len(missing) * count :])
-  files["train"] = [train[place] for place in kept]
+    files[split] = train[i * count : (i + 1) * count]
+  files["train"] = train[len(missing) * count :]
   for split, of_split in files.items():
     if not of_split:
       raise ValueError(

@@ -120,7 +120,7 @@ class Records:
     self._decode = dataset.encoded if encoded else dataset.decode
 
   def in_order(self) -> tf.data.Dataset:
-    """All items, in an order that is always the same: TFDS's."""
+    """All items, in an order that is always the same; files take turns."""
     return self._items(tf.range(len(self._names)))
 
   def shuffled(self, permute: Permute) -> tf.data.Dataset:

@@ -170,7 +170,16 @@ class GatedResidual(keras.layers.Layer):
     return tuple(self.shortcut.compute_output_shape(input_shape))
 
   def with_layers(self, branch, *, gate, shortcut):
-    """A block of other layers and the same settings."""
+    """A block of other layers and the same settings.
+
+    Raises:
+      ValueError: if this is an heir of the class, which may do something else.
+    """
+    if type(self) is not GatedResidual:
+      raise ValueError(
+          f"{self.name} is a {type(self).__name__}, and cannot be pruned or "
+          "exported unless that has a `with_layers` of its own."
+      )
     return GatedResidual(
         branch,
         gate=gate,

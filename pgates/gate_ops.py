@@ -1,7 +1,7 @@
 """Pure functions of gates: sampling, straight-through, decision rules.
 
-A gate is one number per example: the logit of running a block. Everything
-here is float32, whatever the precision of the network around it.
+A gate is one number per example: the logit of running a block. It is float32,
+whatever the precision of the network around it, and so is what it observes.
 """
 
 import dataclasses
@@ -177,7 +177,7 @@ def with_mean(inputs):
 
   def gradient(of_inputs, of_means):
     share = of_means / num_places
-    for _ in of_inputs.shape[1:-1]:
+    for _ in inputs.shape[1:-1]:
       share = tf.expand_dims(share, 1)
     return of_inputs + tf.cast(share, of_inputs.dtype)
 

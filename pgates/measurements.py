@@ -70,7 +70,8 @@ def threshold_curve(model, dataset, *, thresholds=_THRESHOLDS):
 
   Args:
     model: a `pgates.GatedModel`.
-    dataset: batched `tf.data.Dataset` of (images, labels), labels integers.
+    dataset: batched `tf.data.Dataset` of (images, labels), labels integers
+      [batch] or [batch, 1].
     thresholds: probabilities.
 
   Returns:
@@ -86,7 +87,8 @@ def threshold_curve(model, dataset, *, thresholds=_THRESHOLDS):
       outputs = by_threshold.predict_on_batch(
           {"images": images, "threshold": given}
       )
-      hits += np.sum(outputs["logits"].argmax(axis=-1) == labels.numpy())
+      chosen = outputs["logits"].argmax(axis=-1)
+      hits += np.sum(chosen == labels.numpy().reshape(-1))
       executed += np.sum(macs.executed(outputs["gates"]).numpy())
       count += len(given)
     curve.append(

@@ -61,13 +61,13 @@ def class_open_rates(gates, labels, num_classes):
 
   Args:
     gates: [examples, blocks], 1 where a block ran.
-    labels: integers [examples].
+    labels: integers [examples] or [examples, 1].
     num_classes: rows.
 
   Returns:
     float64 [classes, blocks]; NaN for a class without examples.
   """
-  gates, labels = np.asarray(gates, np.float64), np.asarray(labels)
+  gates, labels = np.asarray(gates, np.float64), np.ravel(labels)
   rates = np.full((num_classes, gates.shape[1]), np.nan)
   for label in np.unique(labels):
     rates[label] = gates[labels == label].mean(axis=0)

@@ -76,7 +76,10 @@ class GatedModel(symbolic_build.BuiltModel):
       *,
       rate_loss=None,
       metrics=None,
-      **kwargs,
+      run_eagerly=False,
+      steps_per_execution=1,
+      jit_compile="auto",
+      auto_scale_loss=True,
   ):
     """Configures training.
 
@@ -86,8 +89,10 @@ class GatedModel(symbolic_build.BuiltModel):
         categorical cross-entropy of logits.
       rate_loss: a `pgates.TargetRateLoss`, or None.
       metrics: list of further Keras metrics (or names) of labels and logits.
-      **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` and
-        `auto_scale_loss` of `keras.Model.compile`.
+      run_eagerly: as of `keras.Model.compile`.
+      steps_per_execution: the same.
+      jit_compile: the same.
+      auto_scale_loss: the same.
 
     Raises:
       ValueError: if the loss expects probabilities, the targets do not fit
@@ -102,10 +107,16 @@ class GatedModel(symbolic_build.BuiltModel):
     if rate_loss is not None:
       model_checks.check_targets(rate_loss, self)
     num_blocks = len(self.macs.branches)
-    super().compile(optimizer=optimizer, **kwargs)
+    options = {
+        "run_eagerly": run_eagerly,
+        "steps_per_execution": steps_per_execution,
+        "jit_compile": jit_compile,
+        "auto_scale_loss": auto_scale_loss,
+    }
+    super().compile(optimizer=optimizer, **options)
     self.task_loss = loss
     self.rate_loss = rate_loss
-    self._compile_options = kwargs
+    self._compile_options = options
     # Reduced here, over the global batch.
     self._example_loss = type(loss).from_config(
         {**loss.get_config(), "reduction": "none"}
@@ -160,6 +171,7 @@ class GatedModel(symbolic_build.BuiltModel):
         scaled = self.optimizer.scale_loss(loss)
       variables = self.trainable_variables
       gradients = tape.gradient(scaled, variables)
+      gradients = _equally_finite(self.optimizer, gradients)
       self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
     return self._record(outputs, labels, weights, (task, rate), place)
 
@@ -257,6 +269,25 @@ def _unpack(data):
   images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
   # `train_on_batch` brings NumPy arrays, where it runs eagerly.
   return images, tf.convert_to_tensor(labels), weights
+
+
+def _equally_finite(optimizer, gradients):
+  """Lets all replicas skip the step that one of them must skip.
+
+  Keras scales losses by what each replica finds in its own gradients, before
+  they are summed, and of several replicas asks the first alone.
+  """
+  scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+  if not scales or replicas.num_replicas() == 1:
+    return gradients
+  finite = tf.cast(optimizer.check_finite(gradients), tf.float32)
+  finite = replicas.sum_over_replicas(finite)
+  is_lost = finite < tf.cast(replicas.num_replicas(), tf.float32)
+  nan = tf.where(is_lost, tf.constant(float("nan")), 0.0)
+  first = next(i for i, g in enumerate(gradients) if g is not None)
+  poisoned = tf.convert_to_tensor(gradients[first])
+  poisoned += tf.cast(nan, poisoned.dtype)
+  return [*gradients[:first], poisoned, *gradients[first + 1 :]]
 
 
 def _batch_size(images):

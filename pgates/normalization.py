@@ -56,14 +56,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
         (self.moving_mean, mean),
         (self.moving_variance, variance),
     ):
-      moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+      kept = tf.cast(moving, inputs.dtype) * self.momentum
+      moving.assign(kept + value * (1.0 - self.momentum))
     # As `tf.nn.batch_normalization`, bit for bit where the scale is 1.
     factor = tf.math.rsqrt(variance + self.epsilon)
     if self.scale:
-      factor *= self.gamma
+      factor *= tf.cast(self.gamma, inputs.dtype)
     offset = -mean * factor
     if self.center:
-      offset += self.beta
+      offset += tf.cast(self.beta, inputs.dtype)
     ones = [1] * (inputs.shape.rank - 1)
     scales = tf.reshape(tf.cast(scales, inputs.dtype), [-1, *ones])
     outputs = inputs * (factor * scales) + offset * scales

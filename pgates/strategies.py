@@ -90,7 +90,7 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
     `GatedModel`. Under `ensemble:N` the logits are the logarithms of the mean
     probabilities, `votes` [batch, classes] is the share of passes whose first
     choice a class was, and `gates` [batch, N * blocks] holds the passes one
-    behind the other.
+    behind the other. XLA does not compile a model that routes.
 
   Raises:
     ValueError: if the strategy or the execution is malformed, or validation
@@ -118,7 +118,11 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
     result = pruning.prune(model, closed, opened=opened)
   else:
     result = rules.with_rule(model, strategy, execution=execution)
-  return _compiled_like(result, model)
+  by_xla = model.jit_compile
+  if execution == "routed":
+    # XLA, Keras's choice on GPUs, would pad what is gathered to whole batches.
+    by_xla = result.jit_compile = False
+  return _compiled_like(result, model, jit_compile=by_xla)
 
 
 def _closed_blocks(model, name, argument, dataset):
@@ -135,7 +139,7 @@ def _closed_blocks(model, name, argument, dataset):
   return order[: len(order) - argument].tolist()
 
 
-def _compiled_like(result, model):
+def _compiled_like(result, model, *, jit_compile):
   if getattr(model, "task_loss", None) is not None:
     deserialize = keras.saving.deserialize_keras_object
     with model.distribute_strategy.scope():
@@ -145,7 +149,7 @@ def _compiled_like(result, model):
           metrics=[
               deserialize(m) for m in model.get_compile_config()["metrics"]
           ],
-          jit_compile=model.jit_compile,
+          jit_compile=jit_compile,
           run_eagerly=model.run_eagerly,
       )
   return result

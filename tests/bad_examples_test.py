@@ -80,9 +80,11 @@ def test_damaged_file_of_records_is_said_to_be_one(tmp_path):
   with tf.io.TFRecordWriter(str(path)) as writer:
     writer.write(b"a record" * 100)
   path.write_bytes(path.read_bytes()[:-9])
-  with pytest.raises(OSError, match="is damaged; prepare the data set again"):
-    with bad_examples.BadExamples().explained():
-      list(tf.data.TFRecordDataset(str(path)))
+  for damage in (lambda: None, path.unlink):
+    damage()
+    with pytest.raises(OSError, match="damaged or gone; prepare the data set"):
+      with bad_examples.BadExamples().explained():
+        list(tf.data.TFRecordDataset(str(path)))
 
 
 @pytest.mark.parametrize("finish", ["drop", "replace"])

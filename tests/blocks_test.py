@@ -228,6 +228,18 @@ def test_negative_macs_are_an_error():
     pgates.GatedResidual(keras.layers.Dense(4), macs=-1)
 
 
+def test_heir_is_not_taken_for_a_block():
+  class Doubled(pgates.GatedResidual):
+
+    def call(self, inputs, **kwargs):
+      outputs, gates, logits = super().call(inputs, **kwargs)
+      return 2 * outputs, gates, logits
+
+  block = Doubled(keras.layers.Dense(4), gate=pgates.DataIndependentGate())
+  with pytest.raises(ValueError, match="is a Doubled, and cannot be pruned"):
+    block.with_layers(block.branch, gate=None, shortcut=None)
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_block_without_a_gate_always_runs(training):
   branch, _, shape = _dense()

@@ -46,7 +46,10 @@ class _Process:
       (self.folder / "model.keras").touch()
       return 0
     name = self.arguments.get("output", "evaluation.json")
-    artifacts.write_json(self.folder / name, {})
+    batches = int(self.arguments.get("recalibrate_batch_norm", 0))
+    artifacts.write_json(
+        self.folder / name, {"recalibrate_batch_norm": batches}
+    )
     return 0
 
   def terminate(self):
@@ -66,14 +69,21 @@ def _recipe(*arguments):
   return settings
 
 
-def _runs(workdir, settings=None, **options):
+def _runs(workdir, settings=None, *, batches=7, **options):
   return comparison_runs.ComparisonRuns(
       CELLS,
       settings or _recipe(),
       workdir,
-      num_recalibration_batches=7,
+      num_recalibration_batches=batches,
       **options,
   )
+
+
+def _are_finished(workdir):
+  return [
+      comparison.is_finished(workdir, cell, num_recalibration_batches=7)
+      for cell in CELLS
+  ]
 
 
 def _programs(processes):
@@ -85,7 +95,7 @@ def test_every_cell_is_trained_and_evaluated_as_its_method_asks(
 ):
   lines = []
   _runs(tmp_path).run(echo=lines.append)
-  assert all(comparison.is_finished(tmp_path, cell) for cell in CELLS)
+  assert all(_are_finished(tmp_path))
   of_ungated, of_gated = processes.started[:2], processes.started[2:5]
   assert _programs(processes).count("trainers.train") == 6
   train, evaluate = of_ungated
@@ -124,6 +134,16 @@ def test_what_is_finished_is_not_run_again(tmp_path, processes):
   }
 
 
+def test_statistics_of_other_batches_are_estimated_again(tmp_path, processes):
+  _runs(tmp_path).run(echo=lambda line: None)
+  processes.started.clear()
+  _runs(tmp_path, batches=9).run(echo=lambda line: None)
+  ran = [p.arguments.get("recalibrate_batch_norm") for p in processes.started]
+  # Nothing is trained again; the ungated have none.
+  assert _programs(processes) == ["trainers.evaluate"] * 8
+  assert ran.count("9") == 4
+
+
 def test_comparison_of_another_recipe_is_refused(tmp_path, processes):
   _runs(tmp_path, _recipe("--epochs=3")).run(echo=lambda line: None)
   processes.started.clear()
@@ -145,11 +165,11 @@ def test_failed_run_ends_the_comparison_and_keeps_the_rest(
   with pytest.raises(subprocess.CalledProcessError) as error:
     _runs(tmp_path).run(echo=lambda line: None)
   assert f"--workdir={tmp_path / CELLS[2].name}" in error.value.cmd
-  finished = [comparison.is_finished(tmp_path, cell) for cell in CELLS]
+  finished = _are_finished(tmp_path)
   assert finished[:3] == [True, True, False]
   monkeypatch.setattr(processes, "failing", frozenset())
   _runs(tmp_path).run(echo=lambda line: None)
-  assert all(comparison.is_finished(tmp_path, cell) for cell in CELLS)
+  assert all(_are_finished(tmp_path))
 
 
 def test_stop_ends_the_run_under_way_and_begins_no_other(

@@ -144,10 +144,14 @@ def test_results_of_a_cell_are_those_of_its_files(tmp_path):
 def test_cell_is_finished_when_all_its_files_are_there(tmp_path):
   cell = comparison.Cell("per_batch_dependent", 0.4, 0)
   ungated = comparison.Cell("ungated", None, 0)
+  options = {"num_recalibration_batches": 7}
   for name in ("recalibrated.json", "evaluation.json"):
-    assert not comparison.is_finished(tmp_path, cell)
-    artifacts.write_json(tmp_path / cell.name / name, {})
-  assert comparison.is_finished(tmp_path, cell)
-  assert not comparison.is_finished(tmp_path, ungated)
+    assert not comparison.is_finished(tmp_path, cell, **options)
+    value = {"recalibrate_batch_norm": 7}
+    artifacts.write_json(tmp_path / cell.name / name, value)
+  assert comparison.is_finished(tmp_path, cell, **options)
+  # On as many batches as are asked for.
+  assert not comparison.is_finished(tmp_path, cell, num_recalibration_batches=8)
+  assert not comparison.is_finished(tmp_path, ungated, **options)
   artifacts.write_json(tmp_path / ungated.name / "evaluation.json", {})
-  assert comparison.is_finished(tmp_path, ungated)
+  assert comparison.is_finished(tmp_path, ungated, **options)

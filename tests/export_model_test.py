@@ -67,6 +67,7 @@ GIVEN = {
     "--split=validation": {"split": "validation"},
     "--num_examples=7": {"num_examples": 7},
     "--num_calibration=8": {"num_calibration": 8},
+    "--max_bad_examples=3": {"max_bad_examples": 3},
     "--verify_only": {"verify_only": True},
 }
 REFUSED = {

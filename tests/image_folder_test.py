@@ -45,15 +45,23 @@ def test_splits_are_the_folders_and_classes_their_names(path):
   assert dataset.class_names == list(CLASSES) and dataset.num_classes == 3
   assert dataset.name == path.name
   train = [(20 * label + i, label) for label in range(3) for i in range(20)]
-  assert _read(dataset, "train") == train
-  assert _read(dataset, "validation") == [
+  assert sorted(_read(dataset, "train")) == train
+  assert sorted(_read(dataset, "validation")) == [
       *((60 + i, 0) for i in range(3)),
       (63, 2),
       (64, 2),
   ]
-  assert _read(dataset, "test") == [(65 + i, 1) for i in range(4)]
+  assert sorted(_read(dataset, "test")) == [(65 + i, 1) for i in range(4)]
   counts = [dataset.num_examples(s) for s in ("train", "validation", "test")]
   assert counts == [60, 5, 4]
+
+
+def test_the_first_images_are_of_all_classes(path):
+  train = _read(image_data.ImageFolder(path), "train")
+  counts = np.bincount([label for _, label in train[:30]], minlength=3)
+  # Of 20 each; three standard deviations of drawing without replacement.
+  assert np.all(np.abs(counts - 10) < 3 * np.sqrt(30 * 2 / 9 * 30 / 59))
+  assert _read(image_data.ImageFolder(path), "train") == train
 
 
 def test_missing_splits_are_carved_out_of_train(tmp_path):
@@ -73,7 +81,7 @@ def test_validation_is_the_test_where_there_is_no_other(tmp_path):
   _store(tmp_path / "train", {"ant": 20})
   _store(tmp_path / "valid", {"ant": 3}, first=50)
   dataset = image_data.ImageFolder(tmp_path)
-  assert _read(dataset, "test") == [(50, 0), (51, 0), (52, 0)]
+  assert sorted(_read(dataset, "test")) == [(50, 0), (51, 0), (52, 0)]
   assert dataset.num_examples("validation") == 2
   assert dataset.num_examples("train") == 18
 
@@ -115,6 +123,11 @@ def test_features_are_known_without_reading(path):
         ),
         ({"train": 0}, ValueError, "it is without images"),
         ({"train/ant": 12, "test/dog": 2}, ValueError, "train has not: dog"),
+        (
+            {"train/ant": 12, "val/ant": 2, "validation/ant": 2},
+            ValueError,
+            "/val and .*/validation are both the validation images",
+        ),
         ({"train/ant": 4}, ValueError, "too few images.*: 4. Expected 10"),
     ],
 )

@@ -102,7 +102,9 @@ def test_curve_is_accuracy_and_cost_at_each_threshold():
   )
   labels = np.asarray(outputs["logits"]).argmax(axis=-1)
   labels[:5] = (labels[:5] + 1) % 10
-  dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
+  # As Keras's own data sets have them.
+  column = labels[:, None]
+  dataset = tf.data.Dataset.from_tensor_slices((images, column)).batch(8)
   curve = measurements.threshold_curve(model, dataset)
   thresholds = [point["threshold"] for point in curve]
   np.testing.assert_allclose(thresholds, np.linspace(0, 1, 11))

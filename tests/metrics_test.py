@@ -84,9 +84,10 @@ def test_variance_is_per_layer_less_per_batch_loss():
   )
 
 
-def test_class_open_rates_are_means_over_the_examples_of_a_class():
+@pytest.mark.parametrize("labels", [[2, 2, 0, 2], [[2], [2], [0], [2]]])
+def test_class_open_rates_are_means_over_the_examples_of_a_class(labels):
   gates = [[1, 0], [0, 0], [1, 1], [1, 0]]
-  rates = pgates.class_open_rates(gates, [2, 2, 0, 2], 4)
+  rates = pgates.class_open_rates(gates, labels, 4)
   nothing = [np.nan, np.nan]
   expected = [[1, 1], nothing, [2 / 3, 0], nothing]
   np.testing.assert_allclose(rates, expected)

@@ -1,4 +1,4 @@
-"""Tests of pgates/model.py on one device; replicas: step_functions_test.py."""
+"""Tests of pgates/model.py; more of replicas: step_functions_test.py."""
 
 import keras
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import pgates
+from tests import toys
 
 NUM_CLASSES = 4
 GENERATOR = np.random.default_rng(0)
@@ -359,6 +360,12 @@ def test_further_metrics_see_labels_logits_and_weights():
   assert logs["sparse_categorical_accuracy"] == logs["accuracy"] != logs["top2"]
 
 
+@pytest.mark.parametrize("name", ["weighted_metrics", "loss_weights"])
+def test_options_of_compile_that_would_do_nothing_are_refused(name):
+  with pytest.raises(TypeError, match=name):
+    compiled_model(**{name: ["accuracy"]})
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_lists_of_logs_are_in_the_order_of_their_names(times):
   model = compiled_model(metrics=["sparse_top_k_categorical_accuracy"])
@@ -452,6 +459,31 @@ def test_mixed_precision_trains_and_reloads(policy, tmp_path):
     pgates.seed_gates(each, 7)
   logs = [m.train_on_batch(IMAGES, LABELS) for m in (model, restored)]
   assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
+@pytest.mark.usefixtures("policy")
+def test_step_that_one_replica_cannot_make_is_made_by_none(lost):
+  """Gradients beyond float16's largest number, of one replica alone."""
+  weights = np.ones(4, np.float32)
+  weights[2 * lost :][:2] = 1e4
+  data = tf.data.Dataset.from_tensor_slices((IMAGES[:4], LABELS[:4], weights))
+  with toys.two_replicas().scope():
+    model = compiled_model(num_blocks=1)
+  before = [np.asarray(v) for v in model.trainable_variables]
+  scale = float(model.optimizer.initial_scale)
+  model.fit(data.batch(4), verbose=0)
+  for variable, value in zip(model.trainable_variables, before, strict=True):
+    np.testing.assert_array_equal(variable, value)
+  assert model.optimizer.dynamic_scale == scale / 2
+  model.fit(data.map(lambda x, y, w: (x, y)).batch(4), verbose=0)
+  assert model.optimizer.dynamic_scale == scale / 2
+  assert all(
+      np.isfinite(v).all() and np.any(v != value)
+      for v, value in zip(model.trainable_variables, before, strict=True)
+      if "hidden/bias" not in v.path
+  )
 
 
 def test_model_may_have_two_inputs():

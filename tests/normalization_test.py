@@ -241,6 +241,18 @@ def test_scaled_is_the_scaled_layer(options):
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_scaled_computes_in_a_type_that_is_all_of_the_network(dtype):
+  ours, plain = _twins(dtype=dtype)
+  rng = np.random.default_rng(2)
+  inputs = tf.cast(rng.normal(2, 3, (6, 5, 3)), dtype)
+  received = ours.scaled(inputs, tf.ones(6))
+  assert received.dtype == dtype
+  np.testing.assert_array_equal(received, plain(inputs, training=True))
+  for a, b in zip(ours.weights, plain.weights, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
 def test_scaled_keeps_the_compute_type():
   layer = pgates.BatchNormalization(dtype="mixed_bfloat16")
   layer.build((None, 3))

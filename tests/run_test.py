@@ -14,6 +14,7 @@ from export import self_check
 from export import variants
 import image_data
 import pgates
+from tests import damaged_images
 from tests import gated_networks
 from tests import server_loader
 
@@ -186,6 +187,37 @@ def test_a_users_network_is_exported_from_its_file(tmp_path, data_dir):
   (tmp_path / "labels.txt").write_text("zero\none\n")
   with pytest.raises(ValueError, match="2 lines; digits has 10 classes"):
     _export(**options, labels=tmp_path / "labels.txt")
+
+
+def test_images_that_cannot_be_read_are_left_out_and_named(tmp_path):
+  damaged_images.store_folder(tmp_path / "data")
+  inputs = keras.Input((8, 8, 3))
+  branch = keras.layers.Conv2D(3, 3, padding="same")
+  x, *decision = pgates.GatedResidual(branch, gate=pgates.DataDependentGate())(
+      inputs
+  )
+  logits = keras.layers.GlobalAveragePooling2D()(x)
+  decisions = [[each] for each in decision]
+  model = pgates.GatedModel(inputs, pgates.gated_outputs(logits, *decisions))
+  model.save(tmp_path / "model.keras")
+  options = {
+      "model": tmp_path / "model.keras",
+      "dataset": f"image_folder:{tmp_path / 'data'}",
+      "data_dir": "unused",
+      "image_size": 8,
+      "format": ("tflite",),
+      "output_dir": tmp_path / "exported",
+  }
+  # Four in each split.
+  with pytest.raises(ValueError, match="More than 11 examples cannot be read"):
+    _export(**options, max_bad_examples=11)
+  assert not (tmp_path / "exported" / "export.json").exists()
+  _export(**options, max_bad_examples=12)
+  described = json.loads((tmp_path / "exported" / "export.json").read_text())
+  assert len(described["bad_examples"]) == 12
+  assert {"03.jpg", "17.jpg", "18.jpg", "39.jpg"} == {
+      pathlib.Path(name).name for name in described["bad_examples"]
+  }
 
 
 def test_names_say_the_gating_where_two_are_served():

@@ -348,6 +348,23 @@ def test_two_replicas_evaluate_as_one(strategy):
   assert received == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("strategy", ["map", "ensemble:2"])
+@pytest.mark.parametrize("execution", ["masked", "routed"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_is_routed_is_not_compiled_by_xla(
+    strategy, execution, compiled, monkeypatch
+):
+  # As where Keras finds a GPU.
+  monkeypatch.setattr(
+      pgates.GatedModel, "_resolve_auto_jit_compile", lambda self: True
+  )
+  model = toys.mixed_model()
+  if not compiled:
+    model = pgates.GatedModel(model.input, model.output)
+  derived = pgates.with_strategy(model, strategy, execution=execution)
+  assert derived.jit_compile == (execution == "masked")
+
+
 def test_model_of_a_scope_may_be_derived_outside_of_it():
   expected = toys.oracle(toys.mixed_model(), toys.examples(9), "map")
   with toys.two_replicas().scope():

@@ -177,4 +177,11 @@ def test_the_program_writes_what_it_measured(tmp_path, monkeypatch, capsys):
     # One at a time.
     assert found["kernels_ms"] < found["step_ms"]
     assert 0 < found["outside_convolutions"] < 1
-  assert "MulNoNan" in result["kernels"]["growth_ms"]
+  gated, ungated = (
+      result["kernels"][name]["top_ops_ms"] for name in ("gated", "ungated")
+  )
+  shared = gated.keys() & ungated.keys() & result["kernels"]["growth_ms"].keys()
+  assert shared
+  for kind in shared:
+    growth = result["kernels"]["growth_ms"][kind]
+    assert growth == pytest.approx(gated[kind] - ungated[kind])

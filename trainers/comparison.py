@@ -154,7 +154,24 @@ def _collapse(strategies):
   }
 
 
-def is_finished(workdir, cell):
-  """Whether nothing of a cell remains to be run."""
-  names = ["evaluation.json"] + [RECALIBRATED_FILE] * cell.learns_gates
-  return all((pathlib.Path(workdir) / cell.name / n).exists() for n in names)
+def is_finished(workdir, cell, *, num_recalibration_batches):
+  """Whether nothing of a cell remains to be run.
+
+  Args:
+    workdir: of the comparison.
+    cell: a `Cell`.
+    num_recalibration_batches: that statistics are to be re-estimated on.
+
+  Returns:
+    A bool.
+  """
+  folder = pathlib.Path(workdir) / cell.name
+  if not (folder / "evaluation.json").exists():
+    return False
+  if not cell.learns_gates:
+    return True
+  path = folder / RECALIBRATED_FILE
+  if not path.exists():
+    return False
+  found = artifacts.read_json(path)["recalibrate_batch_norm"]
+  return found == num_recalibration_batches

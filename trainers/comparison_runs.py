@@ -61,7 +61,9 @@ class ComparisonRuns:
     missing = [
         cell
         for cell in self._cells
-        if not comparison.is_finished(self._workdir, cell)
+        if not comparison.is_finished(
+            self._workdir, cell, num_recalibration_batches=self._num_batches
+        )
     ]
     done = len(self._cells) - len(missing)
     echo(f"{done} of {len(self._cells)} runs are finished.")

@@ -64,9 +64,13 @@ def _of_run(workdir, reference, data_dir):
   model = keras.models.load_model(workdir / "model.keras", compile=False)
   decisions = None
   if any(block.gate is not None for block in pgates.gated_blocks(model)):
-    decisions = report_measurements.decide(
-        model, run_folder.batches(settings, dataset, split).test
-    )
+    # Evaluation has bounded how many cannot be read.
+    bad_examples = image_data.BadExamples()
+    with bad_examples.explained():
+      batches = run_folder.batches(
+          settings, dataset, split, bad_examples=bad_examples
+      )
+      decisions = report_measurements.decide(model, batches.test)
   return report_run.page(
       workdir,
       settings=settings,

@@ -84,7 +84,7 @@ def seconds_per_step(history):
     history: the lines of `history.jsonl`.
 
   Returns:
-    Seconds.
+    Seconds; None where each epoch was continued at its very end.
   """
   times = [line["seconds_per_step"] for line in history]
-  return min(time for time in times if time is not None)
+  return min((time for time in times if time is not None), default=None)
