@@ -24,6 +24,7 @@ from trainers import train_flags
 from trainers import training
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON to write", required=True)
+flags.mark_flag_as_required("workdir")
 
 
 def measure(config, workdir):

@@ -42,6 +42,7 @@ _SEEDS = flags.DEFINE_integer("seeds", 5, "How many; 0, 1, ...", lower_bound=2)
 WAYS = ("masked", "routed")
 # Batch size, rate of open gates, repeats.
 _STEPS = ((8, 0.999, 7), (8, 0.7, 7), (8, 0.4, 7))
+flags.mark_flag_as_required("workdir")
 
 
 def _masked_is_routed(
@@ -116,7 +117,7 @@ def _evaluate(folder):
   dataset = image_data.open_dataset(
       settings["dataset"], data_dir=settings["data_dir"]
   )
-  model = keras.models.load_model(folder / "model.keras", compile=False)
+  model = pgates.load_model(folder / "model.keras")
   batches = run_folder.batches(settings, dataset, "test")
   results = dict(evaluation.evaluate(model, ["map"], batches))
   artifacts.write_json(

@@ -89,7 +89,7 @@ def main(argv):
   options = run.Options(**{name: flag.value for name, flag in _FLAGS.items()})
   try:
     run.run(options)
-  except (ValueError, OSError, self_check.CheckFailed) as error:
+  except (ValueError, OSError, ImportError, self_check.CheckFailed) as error:
     sys.exit(f"export.export_model: {error}")
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import pathlib
 
-import keras
 import numpy as np
 
 from export import exporting
@@ -81,7 +80,7 @@ def open_source(
     raise ValueError("--model needs --dataset and --data_dir.")
   for name in import_modules:
     importlib.import_module(name)
-  loaded = keras.models.load_model(path.expanduser(), compile=False)
+  loaded = pgates.load_model(path.expanduser())
   _check(loaded)
   opened = image_data.open_dataset(
       settings["dataset"], data_dir=settings["data_dir"]
@@ -96,12 +95,6 @@ def open_source(
 
 
 def _check(model):
-  if not isinstance(model, pgates.GatedModel):
-    raise ValueError(
-        "Only a pgates.GatedModel can be exported. Received: "
-        f"{type(model).__name__}. Wrap yours: pgates.GatedModel(inputs, "
-        "pgates.gated_outputs(logits, gates, gate_logits))."
-    )
   shape = tuple(model.inputs[0].shape[1:])
   if len(model.inputs) != 1 or len(shape) != 3 or None in shape:
     raise ValueError(

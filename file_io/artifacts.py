@@ -1,6 +1,7 @@
 """Files that programs leave behind: written whole or not at all."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -30,6 +31,14 @@ def replacing(path):
     temporary.chmod(0o644)
     _flush_to_disk(temporary)
     os.replace(temporary, path)
+  except OSError as error:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+      raise
+    raise OSError(
+        error.errno,
+        f"{path} could not be written, what was there stays",
+        error.strerror,
+    ) from error
   finally:
     temporary.unlink(missing_ok=True)
 
@@ -70,8 +79,15 @@ def write_json_lines(path, values):
 
 
 def read_json_lines(path):
-  """Reads one JSON value a line; an absent file is an empty list."""
+  """Reads one JSON value a line; an absent file is an empty list.
+
+  Raises:
+    ValueError: if a line is not JSON; names the file.
+  """
   path = pathlib.Path(path)
   if not path.exists():
     return []
-  return [json.loads(line) for line in path.read_text().splitlines() if line]
+  try:
+    return [json.loads(line) for line in path.read_text().splitlines() if line]
+  except json.JSONDecodeError as error:
+    raise ValueError(f"{path} holds a line that is no JSON: {error}") from error

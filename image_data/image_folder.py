@@ -1,5 +1,6 @@
 """Classified images in folders: `train/CLASS/*.jpg`."""
 
+import hashlib
 import os
 import pathlib
 
@@ -25,6 +26,7 @@ class ImageFolder:
 
   Attributes:
     name: the folder's name.
+    version: a digest of which file is in which split.
     num_classes: number of classes.
     class_names: the names of their folders, sorted.
     image_shape: (None, None, 3).
@@ -56,6 +58,8 @@ class ImageFolder:
         }
     )
 
+    self.version = _digest(path, self._files)
+
   def num_examples(self, split: str) -> int:
     """Returns the number of images of "train", "validation" or "test"."""
     return len(self._split(split))
@@ -85,6 +89,15 @@ class ImageFolder:
           f"Unknown split {split!r}. Expected one of {', '.join(_SPLITS)}."
       )
     return self._files[split]
+
+
+def _digest(path, files):
+  content = hashlib.sha256()
+  for split in _SPLITS:
+    for file in sorted(file for file, _ in files[split]):
+      place = os.fsencode(os.path.relpath(file, path))
+      content.update(split.encode() + b"\0" + place + b"\0")
+  return content.hexdigest()[:16]
 
 
 def _splits_in(path):

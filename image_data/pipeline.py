@@ -2,6 +2,7 @@
 
 import numbers
 import socket
+import threading
 
 import tensorflow as tf
 
@@ -11,6 +12,8 @@ from image_data import datasets
 from image_data import epochs
 from image_data import preparation
 from image_data import readers
+
+_SERVICE_SECONDS = 30  # For the first element of a `tf.data` service.
 
 
 def steps_per_epoch(dataset: datasets.ImageDataset, *, batch_size: int) -> int:
@@ -204,18 +207,37 @@ def _served(batches, address):
 
 
 def _check_answers(address):
-  """TensorFlow would wait for ever."""
+  """TensorFlow would wait for ever, for a dispatcher and for its workers."""
   protocol, _, place = address.partition("://")
   host, _, port = place.rpartition(":")
   try:
     if protocol != "grpc" or not host:
       raise ValueError("not of the form grpc://host:port")
     socket.create_connection((host, int(port)), timeout=10).close()
+    _check_delivers(address)
   except (OSError, ValueError) as error:
     raise ValueError(
         f"No tf.data service answers at {address!r}: {error}. Expected its "
         "dispatcher's address, as in grpc://host:5000."
     ) from error
+
+
+def _check_delivers(address):
+  service = tf.data.experimental.service
+  example = tf.data.Dataset.range(1).apply(
+      service.distribute(
+          processing_mode=service.ShardingPolicy.OFF, service=address
+      )
+  )
+  # No call of TensorFlow's here takes a time limit. The thread may stay behind.
+  thread = threading.Thread(target=lambda: list(example), daemon=True)
+  thread.start()
+  thread.join(_SERVICE_SECONDS)
+  if thread.is_alive():
+    raise ValueError(
+        f"nothing was delivered within {_SERVICE_SECONDS} s; does the "
+        "dispatcher have workers?"
+    )
 
 
 def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:

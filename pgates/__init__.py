@@ -24,6 +24,7 @@ from pgates.metrics import GateOpenRates
 from pgates.metrics import open_rate_variance
 from pgates.model import gated_outputs
 from pgates.model import GatedModel
+from pgates.model_files import load_model
 from pgates.normalization import BatchNormalization
 from pgates.optimizers import CoupledSGD
 from pgates.pruning import prune
@@ -66,6 +67,7 @@ __all__ = [
     "gated_blocks",
     "gated_outputs",
     "layer_macs",
+    "load_model",
     "load_torch_state",
     "measure_gates",
     "open_rate_variance",

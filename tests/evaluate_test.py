@@ -224,6 +224,38 @@ def test_wrong_strategy_is_refused_and_nothing_written(
   assert not (workdir / "evaluation.json").exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["", "config.json", "../other.json", "/tmp/other.json", "other"]
+)
+def test_output_that_is_none_of_evaluation_is_refused(workdir, name):
+  before = sorted(path.name for path in workdir.iterdir())
+  with pytest.raises(
+      SystemExit, match="the name of a JSON file in the workdir"
+  ):
+    _main(workdir, "--strategies=map", f"--output={name}")
+  assert sorted(path.name for path in workdir.iterdir()) == before
+
+
+def test_data_of_other_classes_are_refused(workdir):
+  value = artifacts.read_json(workdir / "config.json")
+  value["data"]["classes"][3] = "drei"
+  artifacts.write_json(workdir / "config.json", value)
+  with pytest.raises(SystemExit, match="gone: drei; new: 3"):
+    _main(workdir, "--strategies=map")
+
+
+def test_result_says_which_network_it_is_of_and_how_it_ran(workdir):
+  shutil.copy(workdir / "model.keras", workdir / "best.keras")
+  written = _main(
+      workdir,
+      "--strategies=map",
+      "--model_file=best.keras",
+      "--execution=routed",
+  )
+  assert written["model_file"] == "best.keras"
+  assert written["execution"] == "routed"
+
+
 def test_data_dir_can_be_given(workdir, tmp_path):
   value = artifacts.read_json(workdir / "config.json")
   data_dir = value["settings"]["data_dir"]

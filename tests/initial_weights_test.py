@@ -200,6 +200,22 @@ def test_gates_of_a_checkpoint_are_loaded_where_they_fit(tmp_path, monkeypatch):
   np.testing.assert_allclose(outputs["logits"], expected, atol=1e-4)
 
 
+def test_gates_of_blocks_that_are_always_open_are_left_out(
+    tmp_path, monkeypatch
+):
+  """As of ConvNet-AIG's schedules, whose checkpoints gate all blocks."""
+  state = _state(gates=True)
+  path = _write(state, tmp_path / "aig.npz", monkeypatch)
+  whole = _own_network("--gate=dependent")
+  initial_weights.load_initial_weights(whole, path)
+  model = _own_network("--gate=dependent", "--always_open=0,2")
+  initial_weights.load_initial_weights(model, path)
+  gates, of_whole = _gates(model), _gates(whole)
+  assert [gate is None for gate in gates] == [True, False, True]
+  for ours, theirs in zip(gates[1].weights, of_whole[1].weights, strict=True):
+    np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("gate", ["none", "independent", "stochastic_depth"])
 def test_gates_of_a_checkpoint_are_left_out_where_they_do_not(
     gate, tmp_path, monkeypatch
@@ -246,6 +262,21 @@ def test_other_layouts_are_refused_with_the_reason(name, tmp_path):
     (tmp_path / name).touch()
   with pytest.raises(ValueError, match="another layout.*first 1x1"):
     initial_weights.load_initial_weights(_own_network(), tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".keras"])
+def test_damaged_file_is_said_to_be_one(suffix, tmp_path):
+  path = tmp_path / f"a{suffix}"
+  path.write_bytes(b"damaged" * 100)
+  with pytest.raises(ValueError, match=f"is damaged, or no {suffix} file"):
+    initial_weights.load_initial_weights(_own_network(), path)
+
+
+def test_single_array_is_no_file_of_weights(tmp_path):
+  with (tmp_path / "a.npz").open("wb") as file:
+    np.save(file, np.ones(3))
+  with pytest.raises(ValueError, match="one array without a name"):
+    initial_weights.load_initial_weights(_own_network(), tmp_path / "a.npz")
 
 
 def test_unknown_kind_of_file_is_refused(tmp_path):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import image_data
 from image_data import datasets
+from image_data import pipeline
 from image_data import readers
 from tests import damaged_images
 from tests import numbered_images
@@ -389,6 +390,12 @@ def test_damaged_images_are_counted_where_they_are_used(damaged, service):
   )
   np.testing.assert_array_equal(served, images)
   assert sorted(counted.names) == sorted(bad)
+
+
+def test_service_without_workers_is_refused(dataset, service, monkeypatch):
+  monkeypatch.setattr(pipeline, "_SERVICE_SECONDS", 1)
+  with pytest.raises(ValueError, match="within 1 s; does .* have workers"):
+    take(dataset, 1, data_service=service(0))
 
 
 @pytest.mark.parametrize("address", ["grpc://localhost:1", "localhost:5000"])

@@ -93,6 +93,15 @@ def test_examples_are_those_of_map_on_the_evaluated_split(run):
   ]
 
 
+def test_network_is_the_one_that_was_evaluated(run):
+  (run / "model.keras").rename(run / "best.keras")
+  with pytest.raises(FileNotFoundError, match="has no model.keras"):
+    report_writer.write_report(run)
+  value = {**_evaluation(800_000), "model_file": "best.keras"}
+  artifacts.write_json(run / "evaluation.json", value)
+  assert "81.25 %" in _text(report_writer.write_report(run))
+
+
 def test_ungated_network_is_marked_and_counts_as_all_macs(run, tmp_path):
   ungated = _evaluation(1_200_000)
   ungated["strategies"] = {

@@ -83,6 +83,9 @@ DAMAGES = {
     "position cut": lambda folder: _cut(folder / "position.json"),
     "position empty": lambda folder: (folder / "position.json").write_text(""),
     "position missing": lambda folder: (folder / "position.json").unlink(),
+    "position a list": lambda folder: (folder / "position.json").write_text(
+        "[1]"
+    ),
 }
 
 
@@ -112,6 +115,33 @@ def test_damaged_checkpoint_is_passed_over_with_a_warning(
     assert _checkpoints(folder, model).restore() == Position(0, 2)
   assert _state(model) == states[2]
   assert f"{_newest(folder)} is damaged" in caplog.text
+  # Else it would be kept as the newest, in place of those written now.
+  assert not _newest(folder).exists()
+
+
+def test_worker_that_does_not_write_removes_nothing(saved):
+  folder, _ = saved
+  _cut(_data(_newest(folder)))
+  model = training_runs.small_model()
+  checkpoints = _checkpoints(folder, model, writes=False)
+  assert checkpoints.restore() == Position(0, 2)
+  assert _newest(folder).exists()
+
+
+def test_good_checkpoints_are_kept_where_newer_ones_are_damaged(saved):
+  folder, states = saved
+  _cut(_data(_newest(folder)))
+  model = training_runs.small_model()
+  checkpoints = _checkpoints(folder, model, keep=1)
+  assert checkpoints.restore() == Position(0, 2)
+  shutil.rmtree(folder / "step-000000001")
+  _step(model)
+  # Before the step of the damaged one comes again.
+  (folder / "step-000000002").rename(folder / "step-000000000")
+  checkpoints.save(Position(0, 1))
+  fresh = training_runs.small_model(seed=1)
+  assert _checkpoints(folder, fresh).restore() == Position(0, 1)
+  assert _state(fresh) == states[3]
 
 
 def test_no_whole_checkpoint_is_an_error(saved):
@@ -138,7 +168,7 @@ def test_run_without_checkpoints_is_at_its_start(tmp_path):
   assert _state(model) == before
 
 
-def test_half_written_checkpoint_of_a_killed_run_is_ignored(saved):
+def test_half_written_checkpoint_of_a_killed_run_is_removed(saved):
   folder, _ = saved
   whole = folder / ".writing-abc" / "whole"
   whole.mkdir(parents=True)
@@ -146,6 +176,7 @@ def test_half_written_checkpoint_of_a_killed_run_is_ignored(saved):
   model = training_runs.small_model()
   checkpoints = _checkpoints(folder, model)
   assert checkpoints.restore() == Position(0, 3)
+  assert not whole.parent.exists()
   checkpoints.save(Position(1, 0))
   assert checkpoints.restore() == Position(1, 0)
 

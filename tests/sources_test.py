@@ -202,7 +202,7 @@ def _flat():
     [
         (
             lambda: keras.Sequential([keras.Input((8,)), keras.layers.ReLU()]),
-            "Only a pgates.GatedModel.*Received: Sequential",
+            "holds a Sequential, and no pgates.GatedModel",
         ),
         (lambda: _network((None, None, 1)), r"fixed size.*\(None, None, None"),
         (_two_inputs, r"one input.*8, 8, 1\), \(None, 8, 8, 1"),

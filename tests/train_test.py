@@ -3,6 +3,7 @@
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -61,6 +62,37 @@ def test_dry_run_writes_nothing(data_dir, tmp_path, capsys):
   _main(tmp_path / "run", data_dir, "--dry_run")
   assert "One step on 8 made-up images" in capsys.readouterr().out
   assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_needs_no_folder(data_dir):
+  done = subprocess.run(
+      [
+          *[sys.executable, "-m", "trainers.train", *training_runs.TINY],
+          *["--dry_run", f"--data_dir={data_dir}"],
+      ],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  assert "One step on 8 made-up images" in done.stdout
+
+
+def test_help_is_of_all_flags_of_the_recipe():
+  done = subprocess.run(
+      [sys.executable, "-m", "trainers.train", "--helpshort"],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+  )
+  for name in (
+      "workdir",
+      "preset",
+      "gate",
+      "learning_rate",
+      "keep_checkpoints",
+  ):
+    assert re.search(rf"^ +--(\[no\])?{name}:", done.stdout, re.M), name
 
 
 def test_network_learns_the_digits(tiny_run):

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from file_io import artifacts
+from file_io import locks
 import image_data
 import pgates
 from tests import damaged_images
@@ -406,6 +407,36 @@ def test_initial_weights_come_from_the_other_run(
   )
   _one_step(data_dir, tmp_path, f"--init_from={tmp_path / 'other'}")
   assert loaded == [(pgates.GatedModel, tmp_path / "other")]
+
+
+def test_run_that_goes_on_needs_its_first_weights_no_more(
+    data_dir, tmp_path, monkeypatch
+):
+  loaded = []
+  monkeypatch.setattr(
+      initial_weights,
+      "load_initial_weights",
+      lambda model, path: loaded.append(path),
+  )
+  for folder in ("run", "run", "other"):
+    _one_step(data_dir, tmp_path / folder, "--init_from=source")
+  assert [pathlib.Path(path).name for path in loaded] == ["source"] * 2
+
+
+def test_second_process_in_a_folder_is_refused(data_dir, tmp_path):
+  with locks.only_one(tmp_path):
+    with pytest.raises(locks.InUse, match=f"at work in {tmp_path}"):
+      _one_step(data_dir, tmp_path)
+  assert not list(tmp_path.iterdir())
+
+
+def test_data_that_have_changed_end_the_run(data_dir, tmp_path):
+  _one_step(data_dir, tmp_path)
+  value = artifacts.read_json(tmp_path / "config.json")
+  value["data"]["classes"][3] = "drei"
+  artifacts.write_json(tmp_path / "config.json", value)
+  with pytest.raises(ValueError, match=r"gone: drei; new: 3\)"):
+    _one_step(data_dir, tmp_path)
 
 
 def test_loss_that_is_not_finite_ends_the_run_with_its_name(data_dir, tmp_path):

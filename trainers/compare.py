@@ -42,6 +42,10 @@ _RECALIBRATION_BATCHES = flags.DEFINE_integer(
     "Training batches to re-estimate batch-norm statistics on",
     lower_bound=1,
 )
+flags.mark_flag_as_required("workdir")
+# So that `--helpshort` lists them.
+flags.adopt_module_key_flags(train_flags)
+flags.adopt_module_key_flags(shared_flags)
 
 
 def write_results(workdir, settings, cells):
@@ -85,7 +89,7 @@ def main(argv):
     comparison_runs.stop_on_sigterm(runs)
     runs.run(echo=lambda line: print(line, flush=True))
     write_results(workdir, settings, cells)
-  except ValueError as error:
+  except (ValueError, OSError) as error:
     sys.exit(f"trainers.compare: {error}")
   except comparison_runs.Stopped:
     print("Saved. The same command continues the comparison.", flush=True)

@@ -7,13 +7,13 @@ something (open rates for pruning, the threshold of a budget) is measured on
 the validation split, never on the split that is reported.
 """
 
+import os
 import pathlib
 import sys
 
 from absl import app
 from absl import flags
 from absl import logging
-import keras
 import tensorflow as tf
 
 from file_io import artifacts
@@ -22,6 +22,7 @@ import pgates
 from trainers import evaluation
 from trainers import flags as shared_flags
 from trainers import run_folder
+from trainers import trained_data
 
 _STRATEGIES = flags.DEFINE_list(
     "strategies",
@@ -62,6 +63,9 @@ _REFERENCE = flags.DEFINE_string(
     "The workdir of an ungated network that was evaluated on the same split, "
     "to show beside",
 )
+flags.mark_flag_as_required("workdir")
+# So that `--helpshort` lists them.
+flags.adopt_module_key_flags(shared_flags)
 
 
 def evaluate_run(
@@ -108,13 +112,16 @@ def evaluate_run(
     raise ValueError("Give a strategy, or all.")
   for strategy in strategies if strategies != ["all"] else []:
     pgates.parse_strategy(strategy)
-  settings = artifacts.read_json(workdir / "config.json")["settings"]
+  _check_output(output)
+  run = artifacts.read_json(workdir / "config.json")
+  settings = run["settings"]
   dataset = image_data.open_dataset(
       settings["dataset"], data_dir=data_dir or settings["data_dir"]
   )
+  trained_data.check_to_read(run.get("data"), dataset)
   if reference is not None:
     reference = run_folder.read_reference(reference, dataset.name, split)
-  model = keras.models.load_model(workdir / model_file, compile=False)
+  model = pgates.load_model(workdir / model_file)
   if strategies == ["all"]:
     strategies = evaluation.all_strategies(model)
   dense = reference["dense_macs"] if reference else model.macs.dense
@@ -145,6 +152,8 @@ def evaluate_run(
   value = {
       "dataset": dataset.name,
       "split": split,
+      "model_file": model_file,
+      "execution": execution,
       "examples": dataset.num_examples(split) - len(bad_examples.names),
       "bad_examples": bad_examples.names,
       "recalibrate_batch_norm": recalibrate_batch_norm,
@@ -155,6 +164,17 @@ def evaluate_run(
   print(f"MACs: multiply-adds per example, in % of {dense:,} dense ones.")
   print(f"Wrote {workdir / output}.")
   return value
+
+
+def _check_output(name):
+  """A mistake here would be found after all the work, or cost a file."""
+  written_by_training = ("config.json", "position.json")
+  is_plain = name == os.path.basename(name) and name.endswith(".json")
+  if not is_plain or name in written_by_training:
+    raise ValueError(
+        "--output is the name of a JSON file in the workdir, and none that "
+        f"training writes. Received: {name!r}"
+    )
 
 
 def _threshold_curves(model, batches):

@@ -9,7 +9,6 @@ WORKDIR = flags.DEFINE_string(
     None,
     "The folder of the run: config.json, checkpoints/, model.keras, "
     "history.jsonl, tensorboard/, evaluation.json.",
-    required=True,
 )
 MAX_BAD_EXAMPLES = flags.DEFINE_integer(
     "max_bad_examples",

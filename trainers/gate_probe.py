@@ -16,6 +16,9 @@ class GateProbe:
     model: a `pgates.GatedModel`.
     batches: batched `tf.data.Dataset` of (images, labels), labels integers;
       the first 256 examples are taken, or as many as fit in 64 MB.
+
+  Raises:
+    ValueError: if there is no example.
   """
 
   def __init__(self, model, batches):
@@ -25,6 +28,8 @@ class GateProbe:
       labels.append(label)
       if (len(images) + 1) * image.nbytes > _BYTES:
         break
+    if not images:
+      raise ValueError("Not one of the validation images can be read.")
     self._images = tf.constant(np.stack(images))
     self.labels = np.array(labels)
     # Not `predict`, in which each replica would answer.

@@ -9,8 +9,10 @@ import numpy as np
 from safetensors import numpy as safetensors
 
 import pgates
+from pgates import model_files
 
 _GATE_ENTRY = re.compile(r"\.fc(1|2|1bn)\.")
+_BLOCK = re.compile(r"layer(\d+)\.(\d+)\.")
 _KERAS_SUFFIXES = (".h5", ".hdf5", ".weights")
 _SUFFIXES = ".keras, .safetensors, .npz, .pth, .pt or .tar"
 _OTHER_LAYOUT = (
@@ -57,9 +59,10 @@ def load_initial_weights(model, path):
 
 
 def _load_keras(model, path):
-  other = keras.models.load_model(path, compile=False)
-  if not isinstance(other, pgates.GatedModel):
-    raise ValueError(f"This is no pgates.GatedModel. {_OTHER_LAYOUT}")
+  try:
+    other = pgates.load_model(path)
+  except model_files.NoGatedModel as error:
+    raise ValueError(f"{error} {_OTHER_LAYOUT}") from error
   theirs = _weights(other)
   pairs = []
   for name, variable in _weights(model).items():
@@ -95,25 +98,67 @@ def _load_torch(model, state):
   # Blocks that are always open have none.
   takes_gates = gates - {type(None)} == {pgates.DataDependentGate}
   has_gates = any(_GATE_ENTRY.search(name) for name in state)
-  if not takes_gates:
-    state = {k: v for k, v in state.items() if not _GATE_ENTRY.search(k)}
+  unused = [
+      not takes_gates or block.gate is None
+      for block in pgates.gated_blocks(model)
+  ]
+  state = _without_gates(state, unused)
   pgates.load_torch_state(
       model, state, fresh_gates=not (has_gates and takes_gates)
   )
 
 
+def _without_gates(state, unused):
+  """Leaves out the gates of some blocks.
+
+  Args:
+    state: name -> array.
+    unused: list of bools, one for each block of the network, in its order.
+
+  Returns:
+    A dict. Gates of blocks that the network has not stay.
+  """
+  places = {name: _BLOCK.search(name) for name in state}
+  places = {
+      name: tuple(map(int, match.groups()))
+      for name, match in places.items()
+      if match
+  }
+  order = {place: i for i, place in enumerate(sorted({*places.values()}))}
+  blocks = {name: order[place] for name, place in places.items()}
+  return {
+      name: value
+      for name, value in state.items()
+      if not (
+          _GATE_ENTRY.search(name)
+          and blocks.get(name, len(unused)) < len(unused)
+          and unused[blocks[name]]
+      )
+  }
+
+
 def _read_state(path):
   """The arrays of a file, by their names."""
-  if path.suffix == ".npz":
-    with np.load(path) as arrays:
-      return dict(arrays)
-  if path.suffix == ".safetensors":
-    return safetensors.load_file(path)
-  if path.suffix in (".pth", ".pt", ".tar"):
-    return _read_torch(path)
   if path.suffix in _KERAS_SUFFIXES:
     raise ValueError(_OTHER_LAYOUT)
-  raise ValueError(f"Expected {_SUFFIXES}. Received: {path.suffix!r}")
+  if path.suffix not in _READERS:
+    raise ValueError(f"Expected {_SUFFIXES}. Received: {path.suffix!r}")
+  try:
+    return _READERS[path.suffix](path)
+  except (ImportError, FileNotFoundError):
+    raise
+  except Exception as error:  # Each library has errors of its own.
+    raise ValueError(
+        f"The file is damaged, or no {path.suffix} file: {error}"
+    ) from error
+
+
+def _read_npz(path):
+  arrays = np.load(path)
+  if isinstance(arrays, np.ndarray):
+    raise ValueError("it holds one array without a name")
+  with arrays:
+    return dict(arrays)
 
 
 def _read_torch(path):
@@ -129,3 +174,12 @@ def _read_torch(path):
   # A checkpoint of a training run holds the weights beside other things.
   state = content.get("state_dict", content)
   return {name: value.float().numpy() for name, value in state.items()}
+
+
+_READERS = {
+    ".npz": _read_npz,
+    ".safetensors": safetensors.load_file,
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+    ".tar": _read_torch,
+}

@@ -21,6 +21,9 @@ _REFERENCE = flags.DEFINE_string(
     None,
     "The workdir of an ungated network, evaluated on the same split, to mark",
 )
+flags.mark_flag_as_required("workdir")
+# So that `--helpshort` lists them.
+flags.adopt_module_key_flags(shared_flags)
 
 
 def main(argv):
@@ -35,7 +38,7 @@ def main(argv):
         # By default the folder that the run was trained from.
         data_dir=data_dir.value if data_dir.present else None,
     )
-  except (ValueError, FileNotFoundError) as error:
+  except (ValueError, OSError) as error:
     sys.exit(f"trainers.report: {error}")
   print(f"Wrote {path}: open it in a browser.")
 

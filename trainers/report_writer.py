@@ -2,8 +2,6 @@
 
 import pathlib
 
-import keras
-
 from file_io import artifacts
 import image_data
 import pgates
@@ -11,6 +9,7 @@ from trainers import report_comparison
 from trainers import report_measurements
 from trainers import report_run
 from trainers import run_folder
+from trainers import trained_data
 
 
 def write_report(workdir, *, reference=None, data_dir=None):
@@ -49,19 +48,22 @@ def _of_comparison(workdir):
 
 
 def _of_run(workdir, reference, data_dir):
-  run_folder.check_files(
-      workdir, "config.json", "model.keras", "evaluation.json"
-  )
-  settings = artifacts.read_json(workdir / "config.json")["settings"]
+  run_folder.check_files(workdir, "config.json", "evaluation.json")
+  run = artifacts.read_json(workdir / "config.json")
+  settings = run["settings"]
   evaluation = artifacts.read_json(workdir / "evaluation.json")
   dataset = image_data.open_dataset(
       settings["dataset"], data_dir=data_dir or settings["data_dir"]
   )
+  trained_data.check_to_read(run.get("data"), dataset)
   split = evaluation["split"]
   ungated = None
   if reference is not None:
     ungated = run_folder.read_reference(reference, dataset.name, split)
-  model = keras.models.load_model(workdir / "model.keras", compile=False)
+  # Older evaluations do not say.
+  model_file = evaluation.get("model_file", "model.keras")
+  run_folder.check_files(workdir, model_file)
+  model = pgates.load_model(workdir / model_file)
   decisions = None
   if any(block.gate is not None for block in pgates.gated_blocks(model)):
     # Evaluation has bounded how many cannot be read.

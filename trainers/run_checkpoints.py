@@ -14,7 +14,15 @@ from file_io import artifacts
 
 _NAME = re.compile(r"step-(\d{9})")
 # TensorFlow's reader raises an IndexError where the data are cut.
-_ERRORS = (tf.errors.OpError, OSError, ValueError, AssertionError, LookupError)
+_ERRORS = (
+    tf.errors.OpError,
+    OSError,
+    ValueError,
+    TypeError,
+    AssertionError,
+    LookupError,
+)
+_WRITING = ".writing-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +78,7 @@ class RunCheckpoints:
           f"{str(error).splitlines()[0]}. The ones before are whole; with "
           "space on the disk, the same command continues from them."
       ) from error
-    for old in self._existing()[: -self._keep]:
+    for old in existing(self._directory)[: -self._keep]:
       shutil.rmtree(old)
 
   def _write(self, position):
@@ -78,7 +86,7 @@ class RunCheckpoints:
     steps = position.epoch * self._steps_per_epoch + position.step
     target = self._directory / f"step-{steps:09d}"
     with tempfile.TemporaryDirectory(
-        dir=self._directory, prefix=".writing-"
+        dir=self._directory, prefix=_WRITING
     ) as temporary:
       whole = pathlib.Path(temporary) / "whole"
       self._state.write(str(whole / "state"))
@@ -92,33 +100,48 @@ class RunCheckpoints:
   def restore(self):
     """Restores the newest checkpoint that is whole.
 
+    Newer ones, which are damaged, and what was being written when a process
+    was killed, are removed.
+
     Returns:
       Its `Position`; the start, where there is no checkpoint.
 
     Raises:
       ValueError: if there are checkpoints, but none is whole.
     """
-    existing = self._existing()
-    for path in reversed(existing):
+    damaged = {}
+    for path in reversed(existing(self._directory)):
       try:
         position = Position(**artifacts.read_json(path / "position.json"))
         self._state.read(str(path / "state")).assert_consumed()
+        self._remove([*damaged, *self._directory.glob(f"{_WRITING}*")])
         return position
       except _ERRORS as error:
-        reason = str(error).splitlines()[0]
+        damaged[path] = str(error).splitlines()[0]
         logging.warning(
-            "%s is damaged, trying the one before: %s", path, reason
+            "%s is damaged, trying the one before: %s", path, damaged[path]
         )
-    if existing:
+    if damaged:
       raise ValueError(
-          f"None of the checkpoints in {self._directory} can be read. Remove "
-          "that folder to start the run anew."
+          f"None of the checkpoints in {self._directory} can be read: "
+          f"{next(iter(damaged.values()))}. If the network has changed since, "
+          "change it back; if they are damaged, remove that folder to start "
+          "the run anew."
       )
+    self._remove(self._directory.glob(f"{_WRITING}*"))
     return Position()
 
-  def _existing(self):
-    if not self._directory.is_dir():
-      return []
-    return sorted(
-        path for path in self._directory.iterdir() if _NAME.fullmatch(path.name)
-    )
+  def _remove(self, paths):
+    # Else damaged ones would be kept as the newest, in place of good ones.
+    for path in paths if self._writes else ():
+      shutil.rmtree(path)
+
+
+def existing(directory):
+  """The checkpoints in a folder, whole or not, the newest last."""
+  directory = pathlib.Path(directory)
+  if not directory.is_dir():
+    return []
+  return sorted(
+      path for path in directory.iterdir() if _NAME.fullmatch(path.name)
+  )

@@ -14,6 +14,7 @@ import sys
 from absl import app
 from absl import flags
 from absl import logging
+import tensorflow as tf
 
 from trainers import distribution
 from trainers import dry_run
@@ -40,9 +41,17 @@ _DATA_SERVICE = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run",
     False,
-    "Print the recipe and what it costs, train one step on made-up images, and "
-    "write nothing",
+    "Print the recipe and what it costs, and train one step on made-up images; "
+    "needs no --workdir",
 )
+flags.register_multi_flags_validator(
+    ["workdir", "dry_run"],
+    lambda values: values["workdir"] or values["dry_run"],
+    message="Give --workdir, or --dry_run.",
+)
+# So that `--helpshort` lists them.
+flags.adopt_module_key_flags(train_flags)
+flags.adopt_module_key_flags(shared_flags)
 
 
 def main(argv):
@@ -63,6 +72,16 @@ def main(argv):
     )
   except (ValueError, OSError, ImportError, FloatingPointError) as error:
     sys.exit(f"trainers.train: {error}")
+  except tf.errors.ResourceExhaustedError as error:
+    sys.exit(
+        "trainers.train: No space on the disk, or no memory. What was saved "
+        f"before stays: {str(error).splitlines()[0]}"
+    )
+  except KeyboardInterrupt:
+    sys.exit(
+        "trainers.train: Interrupted. The same command continues from the last "
+        "checkpoint; SIGTERM saves one first."
+    )
   except distribution.WorkerLost as error:
     # Not `sys.exit`: TensorFlow's threads may wait for the worker that is gone.
     print(f"trainers.train: {error}", file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from file_io import artifacts
+from file_io import locks
 import image_data
 import pgates
 from trainers import batches
@@ -23,6 +24,7 @@ from trainers import networks
 from trainers import optimization
 from trainers import run_checkpoints
 from trainers import tensorboard
+from trainers import trained_data
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 # What a shell reports for a process that SIGTERM ended.
@@ -60,8 +62,8 @@ def run(
     ValueError: if the folder holds another run, a setting does not fit, or
       more examples than allowed cannot be read.
     FileNotFoundError: if the data set is not prepared.
-    OSError: if a file cannot be written, what was saved before stays; or if
-      one of the data set is damaged.
+    OSError: if a file cannot be written, what was saved before stays; if one
+      of the data set is damaged; or if another process has the folder.
     loop.Stopped: after SIGTERM (of any worker), when the state is saved.
     distribution.WorkerLost: if another worker is gone.
     FloatingPointError: if a loss is not finite.
@@ -79,8 +81,12 @@ def run(
   )
   writes = distribution.is_chief(strategy)
   bad_examples = image_data.BadExamples(max_bad_examples)
-  with distribution.naming_lost_workers(strategy), bad_examples.explained():
-    model, dataset, steps_per_epoch = _open(config, strategy)
+  with (
+      locks.only_one(workdir) if writes else contextlib.nullcontext(),
+      distribution.naming_lost_workers(strategy),
+      bad_examples.explained(),
+  ):
+    model, dataset, steps_per_epoch = _open(config, strategy, workdir)
     checkpoints = run_checkpoints.RunCheckpoints(
         workdir / "checkpoints",
         model,
@@ -101,7 +107,7 @@ def run(
     )
     files = {"epoch_writer": None}
     if writes:
-      _write_config(config, workdir)
+      _write_config(config, dataset, workdir)
       files = {
           "epoch_writer": _epoch_writer(
               config, dataset, model, workdir, bad_examples
@@ -136,16 +142,22 @@ def run(
     print(f"Wrote {workdir / 'model.keras'}.", flush=True)
 
 
-def _open(config, strategy):
+def _open(config, strategy, workdir):
   """The network, the data set, and the steps of an epoch."""
   dataset = image_data.open_dataset(config.dataset, data_dir=config.data_dir)
+  if (workdir / "config.json").exists():
+    recorded = artifacts.read_json(workdir / "config.json").get("data")
+    trained_data.check_to_continue(recorded, dataset)
+  begins = not run_checkpoints.existing(workdir / "checkpoints")
   steps_per_epoch = image_data.steps_per_epoch(
       dataset, batch_size=config.batch_size
   )
   # Not earlier: TFDS draws from the same generators when it prepares data.
   keras.utils.set_random_seed(config.seed)
   with strategy.scope():
-    model = make_model(config, dataset, steps_per_epoch=steps_per_epoch)
+    model = make_model(
+        config, dataset, steps_per_epoch=steps_per_epoch, begins=begins
+    )
   return model, dataset, steps_per_epoch
 
 
@@ -184,8 +196,19 @@ def check_same_run(config, workdir):
     )
 
 
-def make_model(config, dataset, *, steps_per_epoch):
-  """Builds and compiles the network of a configuration for a data set."""
+def make_model(config, dataset, *, steps_per_epoch, begins=True):
+  """Builds and compiles the network of a configuration for a data set.
+
+  Args:
+    config: a `Config`.
+    dataset: an `image_data.ImageDataset`.
+    steps_per_epoch: of the run.
+    begins: whether it takes the weights of `init_from`, which a checkpoint
+      would replace.
+
+  Returns:
+    A compiled `pgates.GatedModel`.
+  """
   size = config.image_size
   shape = dataset.image_shape
   if size is not None:
@@ -198,7 +221,7 @@ def make_model(config, dataset, *, steps_per_epoch):
   model = networks.build_network(
       config, image_shape=shape, num_classes=dataset.num_classes
   )
-  if config.init_from:
+  if config.init_from and begins:
     initial_weights.load_initial_weights(model, config.init_from)
   model.compile(
       optimization.make_optimizer(config, steps_per_epoch=steps_per_epoch),
@@ -224,13 +247,14 @@ def _epoch_writer(config, dataset, model, workdir, bad_examples):
   )
 
 
-def _write_config(config, workdir):
+def _write_config(config, dataset, workdir):
   if (workdir / "config.json").exists():
     return
   artifacts.write_json(
       workdir / "config.json",
       {
           "settings": dataclasses.asdict(config),
+          "data": trained_data.describe(dataset),
           "command": sys.argv,
           "versions": {
               "python": sys.version.split()[0],

@@ -1,0 +1,47 @@
+"""Networks in `.keras` files."""
+
+import pathlib
+import zipfile
+
+import keras
+
+from pgates import model as model_lib
+
+
+class NoGatedModel(ValueError):
+  """A file holds a network of another kind."""
+
+
+def load_model(path):
+  """Loads a network, and says plainly what is wrong with its file.
+
+  Args:
+    path: of a `.keras` file.
+
+  Returns:
+    A `pgates.GatedModel`, not compiled.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    NoGatedModel: a ValueError, if it holds a network of another kind.
+    ValueError: if it is damaged, or holds something else.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise FileNotFoundError(f"There is no {path}.")
+  # What Keras raises then says neither.
+  if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+    raise ValueError(f"{path} is damaged, or no .keras file.")
+  try:
+    model = keras.models.load_model(path, compile=False)
+  except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
+    raise ValueError(
+        f"{path} is damaged, or no .keras file: {error}"
+    ) from error
+  if not isinstance(model, model_lib.GatedModel):
+    raise NoGatedModel(
+        f"{path} holds a {type(model).__name__}, and no pgates.GatedModel. "
+        "Wrap it: pgates.GatedModel(inputs, pgates.gated_outputs(logits, "
+        "gates, gate_logits))."
+    )
+  return model

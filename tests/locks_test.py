@@ -1,0 +1,58 @@
+"""Tests of `file_io.locks`."""
+
+import subprocess
+import sys
+
+import pytest
+
+from file_io import locks
+
+_HOLD = """
+import sys, time
+from file_io import locks
+with locks.only_one(sys.argv[1]):
+  print("held", flush=True)
+  time.sleep(600)
+"""
+
+
+def test_second_process_is_refused_until_the_first_has_ended(tmp_path):
+  holder = subprocess.Popen(
+      [sys.executable, "-c", _HOLD, str(tmp_path)],
+      stdout=subprocess.PIPE,
+      text=True,
+  )
+  try:
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(locks.InUse, match=f"at work in {tmp_path}"):
+      with locks.only_one(tmp_path):
+        pass
+  finally:
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+  with locks.only_one(tmp_path):
+    pass
+
+
+def test_folder_is_free_after_an_error_too(tmp_path):
+  (tmp_path / "result").touch()
+  with pytest.raises(ZeroDivisionError):
+    with locks.only_one(tmp_path):
+      raise ZeroDivisionError
+  with locks.only_one(tmp_path):
+    assert (tmp_path / "result").exists()
+
+
+def test_folder_into_which_nothing_came_is_removed(tmp_path):
+  folder = tmp_path / "runs" / "new"
+  with locks.only_one(folder):
+    assert folder.is_dir()
+  assert not folder.exists()
+  folder.mkdir()
+  with locks.only_one(folder):
+    pass
+  assert not list(folder.iterdir())
+  with locks.only_one(folder):
+    (folder / "result").touch()
+  assert (folder / "result").exists()
