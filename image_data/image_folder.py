@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 
+from absl import logging
 import numpy as np
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
@@ -131,15 +132,27 @@ def _splits_in(path):
 
 
 def _classes_in(folder):
+  parts = [part for part in sorted(folder.iterdir()) if part.is_dir()]
+  found = {part.name: sorted(part.iterdir()) for part in parts}
   classes = {
-      part.name: sorted(
-          str(file)
-          for file in part.iterdir()
-          if file.suffix.lower() in _SUFFIXES
-      )
-      for part in sorted(folder.iterdir())
-      if part.is_dir()
+      name: [str(path) for path in paths if _is_image(path)]
+      for name, paths in found.items()
   }
+  left_out = [
+      path
+      for paths in found.values()
+      for path in paths
+      if not _is_image(path) and not path.name.startswith(".")
+  ]
+  if left_out:
+    logging.warning(
+        "%s: left out %d files and folders in classes, such as %s. Expected "
+        "CLASS/NAME with one of %s.",
+        folder,
+        len(left_out),
+        left_out[0],
+        ", ".join(_SUFFIXES),
+    )
   empty = [name for name, files in classes.items() if not files]
   if empty or not classes:
     what = f"the classes {', '.join(empty)}" if empty else "it"
@@ -148,6 +161,10 @@ def _classes_in(folder):
         f"of {', '.join(_SUFFIXES)}."
     )
   return classes
+
+
+def _is_image(path):
+  return path.suffix.lower() in _SUFFIXES
 
 
 def _mixed_with_carved(files):

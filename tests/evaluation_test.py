@@ -1,5 +1,7 @@
 """Tests of `trainers.evaluation`, on gates that differ between examples."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -221,6 +223,12 @@ def test_all_strategies_are_those_that_a_network_has():
   assert names["dependent"] == [*rules, *measured]
   assert names["stochastic_depth"] == rules
   assert names["none"] == ["always_open"]
+
+
+def test_evaluation_on_nothing_is_refused(model, batches):
+  nothing = dataclasses.replace(batches, test=batches.test.take(0))
+  with pytest.raises(ValueError, match="no example to evaluate on"):
+    _evaluate(model, "map", nothing)
 
 
 def test_summary_tells_the_collapse_under_map(model, batches):

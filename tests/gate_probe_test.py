@@ -1,6 +1,7 @@
 """Tests of `trainers.gate_probe`."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests import gated_networks
@@ -46,3 +47,9 @@ def test_one_example_is_kept_however_large(monkeypatch):
       gated_networks.resnet(), _batches(gated_networks.images(NUM))
   )
   assert len(probe.labels) == 1
+
+
+def test_probe_of_nothing_is_refused():
+  nothing = _batches(gated_networks.images(NUM)).take(0)
+  with pytest.raises(ValueError, match="Not one of the validation images"):
+    gate_probe.GateProbe(gated_networks.resnet(), nothing)

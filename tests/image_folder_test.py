@@ -64,6 +64,14 @@ def test_the_first_images_are_of_all_classes(path):
   assert _read(image_data.ImageFolder(path), "train") == train
 
 
+def test_what_is_left_out_is_said(path, caplog):
+  with caplog.at_level("WARNING"):
+    image_data.ImageFolder(path)
+  (record,) = caplog.records
+  assert "left out 1 files and folders" in record.getMessage()
+  assert str(path / "train" / "ant" / "notes.txt") in record.getMessage()
+
+
 def test_missing_splits_are_carved_out_of_train(tmp_path):
   _store(tmp_path / "train", dict.fromkeys(CLASSES, 20))
   dataset = image_data.ImageFolder(tmp_path)

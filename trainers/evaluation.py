@@ -62,6 +62,9 @@ def evaluate(model, strategies, batches, *, execution="masked", num_batches=0):
 
   Yields:
     `(strategy, result)`, the result as in `evaluation.json`.
+
+  Raises:
+    ValueError: if there is no example.
   """
   for strategy in strategies:
     with _state_kept(model):
@@ -140,6 +143,8 @@ def _one_run(model, test, passes):
       hits["vote_accuracy"] += np.sum(outputs["votes"].argmax(-1) == labels)
     gates.append(outputs["gates"].astype(bool))
     macs.append(model.macs.executed(outputs["gates"]).numpy())
+  if not gates:
+    raise ValueError("There is no example to evaluate on that can be read.")
   gates, macs = np.concatenate(gates), np.concatenate(macs)
   if passes == 1:
     del hits["vote_accuracy"]

@@ -25,7 +25,9 @@ class EpochWriter:
   """Writes what an epoch ended with.
 
   Scalars; the open rate of each gate; and, where there is a probe, histograms
-  of the gates' probabilities and the open rates of blocks on classes.
+  of the gates' probabilities and the open rates of blocks on classes. With
+  `ema_momentum`, these two are of the weights that are trained, the scalars of
+  validation of their average.
 
   Args:
     directory: TensorBoard's folder; training and validation have one each.
