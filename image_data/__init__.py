@@ -15,6 +15,7 @@ from image_data.mixup import mixup
 from image_data.pipeline import eval_batches
 from image_data.pipeline import steps_per_epoch
 from image_data.pipeline import train_batches
+from image_data.splits import SPLITS
 
 __all__ = [
     "AUGMENTATIONS",
@@ -24,6 +25,7 @@ __all__ = [
     "FOLDER_PREFIX",
     "ImageDataset",
     "ImageFolder",
+    "SPLITS",
     "TooManyBadExamples",
     "center_crop",
     "dataset_features",

@@ -13,8 +13,8 @@ import tensorflow_datasets as tfds
 from image_data import cluttered_digits
 from image_data import digits
 from image_data import image_folder
+from image_data import splits
 
-SPLITS = ("train", "validation", "test")
 # What begins the name of a folder of images.
 FOLDER_PREFIX = "image_folder:"
 
@@ -175,10 +175,7 @@ class ImageDataset:
     return _image_and_label(example)
 
   def _spec(self, split: str) -> str:
-    if split not in SPLITS:
-      raise ValueError(
-          f"Unknown split {split!r}. Expected one of {', '.join(SPLITS)}."
-      )
+    splits.check_split(split)
     return self._split_specs[split]
 
 
@@ -356,7 +353,7 @@ def _split_specs(builder: tfds.core.DatasetBuilder) -> dict[str, str]:
     specs = ("train[:98%]", "train[98%:]", "validation")
   else:
     specs = ("train[:80%]", "train[80%:90%]", "train[90%:]")
-  return dict(zip(SPLITS, specs, strict=True))
+  return dict(zip(splits.SPLITS, specs, strict=True))
 
 
 def _is_labelled(builder: tfds.core.DatasetBuilder, split: str) -> bool:

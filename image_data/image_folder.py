@@ -7,10 +7,11 @@ import pathlib
 from absl import logging
 import numpy as np
 
+from image_data import splits
+
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 # What others call the splits.
 _SYNONYMS = {"val": "validation", "valid": "validation"}
-_SPLITS = ("train", "validation", "test")
 _CARVED_SHARE = 10  # One in so many.
 
 
@@ -85,16 +86,13 @@ class ImageFolder:
     return list(paths), list(labels)
 
   def _split(self, split):
-    if split not in _SPLITS:
-      raise ValueError(
-          f"Unknown split {split!r}. Expected one of {', '.join(_SPLITS)}."
-      )
+    splits.check_split(split)
     return self._files[split]
 
 
 def _digest(path, files):
   content = hashlib.sha256()
-  for split in _SPLITS:
+  for split in splits.SPLITS:
     for file in sorted(file for file, _ in files[split]):
       place = os.fsencode(os.path.relpath(file, path))
       content.update(split.encode() + b"\0" + place + b"\0")
@@ -120,7 +118,7 @@ def _splits_in(path):
         f"{path} has no folder 'train'. Expected train/CLASS/NAME.jpg; found "
         f"{', '.join(sorted(folders)) or 'no folder'}."
     )
-  found = {s: _classes_in(folders[s]) for s in _SPLITS if s in folders}
+  found = {s: _classes_in(folders[s]) for s in splits.SPLITS if s in folders}
   for split, classes in found.items():
     unknown = sorted(set(classes) - set(found["train"]))
     if unknown:

@@ -7,7 +7,6 @@ import pgates
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTRIBUTIONS = ("auto", "one_device", "mirrored", "multi_worker")
-GATES = ("dependent", "independent", "stochastic_depth", "none")
 RATE_LOSSES = ("per_batch", "per_layer", "none")
 LEARNING_RATE_SCHEDULES = ("constant", "step", "cosine")
 TEMPERATURE_SCHEDULES = ("constant", "linear", "exponential")

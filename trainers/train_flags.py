@@ -6,6 +6,7 @@ from absl import flags
 
 import image_data
 from pgates import losses
+from pgates import resnet
 from trainers import config as config_lib
 from trainers import flags as shared_flags
 
@@ -51,7 +52,7 @@ def _define():
   text("network", "cifar_resnet20", "resnet18 ... 152 or cifar_resnet8, 14 ...")
   choice("normalization", "unit", config_lib.NORMALIZATIONS, "Of 0..255 images")
 
-  choice("gate", "dependent", config_lib.GATES, "Kind of the gates")
+  choice("gate", "dependent", resnet.GATES, "Kind of the gates")
   flags.DEFINE_list("always_open", [], "Blocks without a gate, by index from 0")
   number(
       "initial_probability",

@@ -2,14 +2,16 @@
 
 from absl import logging
 
-_SPLITS = ("train", "validation", "test")
+import image_data
 
 
 def describe(dataset):
   """What `config.json` holds of a data set, a dict."""
   return {
       "version": dataset.version,
-      "examples": {split: dataset.num_examples(split) for split in _SPLITS},
+      "examples": {
+          split: dataset.num_examples(split) for split in image_data.SPLITS
+      },
       "classes": dataset.class_names,
   }
 
