@@ -62,7 +62,10 @@ def with_threshold_input(model, *, execution="masked"):
     joined = keras.Model([images, unused], outputs)
     core = graphs.rebuild(joined, call=call, input_tensors=list(new.values()))
     outputs = {name: core.output[name] for name in model.output}
-    return type(model)(new, outputs, name=model.name)
+    result = type(model)(new, outputs, name=model.name)
+  if execution == "routed":
+    result.jit_compile = False  # As in `with_strategy`.
+  return result
 
 
 def _is_model(layer):

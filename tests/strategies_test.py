@@ -361,8 +361,11 @@ def test_what_is_routed_is_not_compiled_by_xla(
   model = toys.mixed_model()
   if not compiled:
     model = pgates.GatedModel(model.input, model.output)
-  derived = pgates.with_strategy(model, strategy, execution=execution)
-  assert derived.jit_compile == (execution == "masked")
+  for derived in (
+      pgates.with_strategy(model, strategy, execution=execution),
+      pgates.with_threshold_input(model, execution=execution),
+  ):
+    assert derived.jit_compile == (execution == "masked")
 
 
 def test_model_of_a_scope_may_be_derived_outside_of_it():
