@@ -27,22 +27,21 @@ import tensorflow as tf
 from benchmarks import interleaved
 from benchmarks import train_step
 from file_io import artifacts
-import image_data
 import pgates
 from pgates import executions
 from trainers import comparison_statistics
-from trainers import evaluation
+from trainers import evaluate
 from trainers import flags as shared_flags
 from trainers import run_folder
 from trainers import train_flags
 from trainers import training
 
 _SEEDS = flags.DEFINE_integer("seeds", 5, "How many; 0, 1, ...", lower_bound=2)
+flags.mark_flag_as_required("workdir")
 
 WAYS = ("masked", "routed")
 # Batch size, rate of open gates, repeats.
 _STEPS = ((8, 0.999, 7), (8, 0.7, 7), (8, 0.4, 7))
-flags.mark_flag_as_required("workdir")
 
 
 def _masked_is_routed(
@@ -106,23 +105,10 @@ def train_both_ways(settings, workdir, *, num_seeds):
       if not (folder / "evaluation.json").exists():
         with computing(way):
           training.run(settings(seed), folder)
-        _evaluate(folder)
+        evaluate.evaluate_run(folder, strategies=["map"])
         keras.backend.clear_session()
       found[way].append(_read(folder))
   return found
-
-
-def _evaluate(folder):
-  settings = artifacts.read_json(folder / "config.json")["settings"]
-  dataset = image_data.open_dataset(
-      settings["dataset"], data_dir=settings["data_dir"]
-  )
-  model = pgates.load_model(folder / "model.keras")
-  batches = run_folder.batches(settings, dataset, "test")
-  results = dict(evaluation.evaluate(model, ["map"], batches))
-  artifacts.write_json(
-      folder / "evaluation.json", evaluation.summary(model, results)
-  )
 
 
 def _read(folder):

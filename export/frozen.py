@@ -12,12 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from export import folding
 import pgates
 from pgates import graphs
-
-# Gates that begin with a mean, and read nothing else.
-_POOLING = (pgates.DataDependentGate, folding.FoldedGate)
 
 
 def freeze(model, *, average_pool=False):
@@ -115,8 +111,7 @@ class FrozenGate(pgates.Gate):
   def __init__(self, inner, average_pool):
     super().__init__(name=inner.name, temperature=inner.temperature)
     self.default_rule = inner.default_rule
-    # Of these very classes: those of others may read something else.
-    self.pools = average_pool and type(inner) in _POOLING
+    self.pools = average_pool and inner.reads_mean
     self.constants = _Constants(inner)
 
   def build(self, *_):

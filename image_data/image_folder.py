@@ -1,5 +1,6 @@
 """Classified images in folders: `train/CLASS/*.jpg`."""
 
+import functools
 import hashlib
 import os
 import pathlib
@@ -28,7 +29,6 @@ class ImageFolder:
 
   Attributes:
     name: the folder's name.
-    version: a digest of which file is in which split.
     num_classes: number of classes.
     class_names: the names of their folders, sorted.
     image_shape: (None, None, 3).
@@ -59,8 +59,17 @@ class ImageFolder:
             for split, classes in found.items()
         }
     )
+    self._path = path
 
-    self.version = _digest(path, self._files)
+  @functools.cached_property
+  def version(self) -> str:
+    """A digest of which file is in which split."""
+    content = hashlib.sha256()
+    for split in splits.SPLITS:
+      for file in sorted(file for file, _ in self._files[split]):
+        place = os.fsencode(file.removeprefix(f"{self._path}{os.sep}"))
+        content.update(split.encode() + b"\0" + place + b"\0")
+    return content.hexdigest()[:16]
 
   def num_examples(self, split: str) -> int:
     """Returns the number of images of "train", "validation" or "test"."""
@@ -88,15 +97,6 @@ class ImageFolder:
   def _split(self, split):
     splits.check_split(split)
     return self._files[split]
-
-
-def _digest(path, files):
-  content = hashlib.sha256()
-  for split in splits.SPLITS:
-    for file in sorted(file for file, _ in files[split]):
-      place = os.fsencode(os.path.relpath(file, path))
-      content.update(split.encode() + b"\0" + place + b"\0")
-  return content.hexdigest()[:16]
 
 
 def _splits_in(path):
@@ -130,18 +130,15 @@ def _splits_in(path):
 
 
 def _classes_in(folder):
-  parts = [part for part in sorted(folder.iterdir()) if part.is_dir()]
-  found = {part.name: sorted(part.iterdir()) for part in parts}
-  classes = {
-      name: [str(path) for path in paths if _is_image(path)]
-      for name, paths in found.items()
-  }
-  left_out = [
-      path
-      for paths in found.values()
-      for path in paths
-      if not _is_image(path) and not path.name.startswith(".")
-  ]
+  classes, left_out = {}, []
+  for part in filter(pathlib.Path.is_dir, sorted(folder.iterdir())):
+    images = classes[part.name] = []
+    for path in sorted(map(str, part.iterdir())):
+      name = os.path.basename(path)
+      if os.path.splitext(name)[1].lower() in _SUFFIXES:
+        images.append(path)
+      elif not name.startswith("."):
+        left_out.append(path)
   if left_out:
     logging.warning(
         "%s: left out %d files and folders in classes, such as %s. Expected "
@@ -159,10 +156,6 @@ def _classes_in(folder):
         f"of {', '.join(_SUFFIXES)}."
     )
   return classes
-
-
-def _is_image(path):
-  return path.suffix.lower() in _SUFFIXES
 
 
 def _mixed_with_carved(files):

@@ -91,6 +91,12 @@ def _some(names, most=5):
   return ", ".join(names[:most]) + more
 
 
+def block_prefix(block):
+  """What the canonical names of a block's entries begin with: `layer1.0.`."""
+  stage, index = _BLOCK.fullmatch(block.name).groups()
+  return f"layer{stage}.{index}."
+
+
 def _targets(model, fresh_gates):
   """Canonical name -> (variable, conversion from PyTorch's layout)."""
   targets = {
@@ -99,8 +105,7 @@ def _targets(model, fresh_gates):
       **_dense("fc", model.get_layer("classifier")),
   }
   for block in graphs.gated_blocks(model):
-    stage, index = _BLOCK.fullmatch(block.name).groups()
-    prefix = f"layer{stage}.{index}."
+    prefix = block_prefix(block)
     layers = {layer.name: layer for layer in block.branch.layers}
     for name, layer in layers.items():
       if re.fullmatch(r"conv\d", name):

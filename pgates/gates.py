@@ -39,6 +39,8 @@ class Gate(keras.layers.Layer):
 
   # The rule at inference when none is asked for.
   default_rule = "map"
+  # Whether `call` reads nothing but the mean over space.
+  reads_mean = False
 
   def __init__(self, *, temperature=1.0, seed=None, **kwargs):
     kwargs["dtype"] = "float32"
@@ -68,7 +70,8 @@ class Gate(keras.layers.Layer):
 
     Returns:
       `(inputs, observed)`: the inputs for branch and shortcut, and what
-      `call` is to read. They are the same unless a gate has a cheaper way.
+      `call` is to read. They are the same unless a gate has a cheaper way;
+      `call` must give the same logits for both.
     """
     return inputs, inputs
 
@@ -198,9 +201,13 @@ class DataDependentGate(Gate):
     self.norm.build(hidden)
     self.logit.build(hidden)
 
+  @property
+  def reads_mean(self):
+    """Whether the mean is all that `call` reads; a subclass may read more."""
+    return type(self).call is DataDependentGate.call
+
   def observe(self, inputs):
-    # A subclass may read something else than the mean.
-    if type(self).call is not DataDependentGate.call:
+    if not self.reads_mean:
       return super().observe(inputs)
     return gate_ops.with_mean(inputs)
 

@@ -22,7 +22,6 @@ import pgates
 from trainers import evaluation
 from trainers import flags as shared_flags
 from trainers import run_folder
-from trainers import trained_data
 
 _STRATEGIES = flags.DEFINE_list(
     "strategies",
@@ -113,12 +112,7 @@ def evaluate_run(
   for strategy in strategies if strategies != ["all"] else []:
     pgates.parse_strategy(strategy)
   _check_output(output)
-  run = artifacts.read_json(workdir / "config.json")
-  settings = run["settings"]
-  dataset = image_data.open_dataset(
-      settings["dataset"], data_dir=data_dir or settings["data_dir"]
-  )
-  trained_data.check_to_read(run.get("data"), dataset)
+  settings, dataset = run_folder.open_data(workdir, data_dir)
   if reference is not None:
     reference = run_folder.read_reference(reference, dataset.name, split)
   model = pgates.load_model(workdir / model_file)

@@ -9,10 +9,10 @@ import numpy as np
 from safetensors import numpy as safetensors
 
 import pgates
+from pgates import checkpoints
 from pgates import model_files
 
-_GATE_ENTRY = re.compile(r"\.fc(1|2|1bn)\.")
-_BLOCK = re.compile(r"layer(\d+)\.(\d+)\.")
+_GATE_ENTRY = re.compile(r"(layer\d+\.\d+\.)fc(?:1|2|1bn)\.")
 _KERAS_SUFFIXES = (".h5", ".hdf5", ".weights")
 _SUFFIXES = ".keras, .safetensors, .npz, .pth, .pt or .tar"
 _OTHER_LAYOUT = (
@@ -98,43 +98,19 @@ def _load_torch(model, state):
   # Blocks that are always open have none.
   takes_gates = gates - {type(None)} == {pgates.DataDependentGate}
   has_gates = any(_GATE_ENTRY.search(name) for name in state)
-  unused = [
-      not takes_gates or block.gate is None
+  gated = {
+      checkpoints.block_prefix(block)
       for block in pgates.gated_blocks(model)
-  ]
-  state = _without_gates(state, unused)
+      if takes_gates and block.gate is not None
+  }
+  state = {
+      name: value
+      for name, value in state.items()
+      if not (match := _GATE_ENTRY.search(name)) or match[1] in gated
+  }
   pgates.load_torch_state(
       model, state, fresh_gates=not (has_gates and takes_gates)
   )
-
-
-def _without_gates(state, unused):
-  """Leaves out the gates of some blocks.
-
-  Args:
-    state: name -> array.
-    unused: list of bools, one for each block of the network, in its order.
-
-  Returns:
-    A dict. Gates of blocks that the network has not stay.
-  """
-  places = {name: _BLOCK.search(name) for name in state}
-  places = {
-      name: tuple(map(int, match.groups()))
-      for name, match in places.items()
-      if match
-  }
-  order = {place: i for i, place in enumerate(sorted({*places.values()}))}
-  blocks = {name: order[place] for name, place in places.items()}
-  return {
-      name: value
-      for name, value in state.items()
-      if not (
-          _GATE_ENTRY.search(name)
-          and blocks.get(name, len(unused)) < len(unused)
-          and unused[blocks[name]]
-      )
-  }
 
 
 def _read_state(path):

@@ -9,7 +9,6 @@ from trainers import report_comparison
 from trainers import report_measurements
 from trainers import report_run
 from trainers import run_folder
-from trainers import trained_data
 
 
 def write_report(workdir, *, reference=None, data_dir=None):
@@ -49,13 +48,8 @@ def _of_comparison(workdir):
 
 def _of_run(workdir, reference, data_dir):
   run_folder.check_files(workdir, "config.json", "evaluation.json")
-  run = artifacts.read_json(workdir / "config.json")
-  settings = run["settings"]
+  settings, dataset = run_folder.open_data(workdir, data_dir)
   evaluation = artifacts.read_json(workdir / "evaluation.json")
-  dataset = image_data.open_dataset(
-      settings["dataset"], data_dir=data_dir or settings["data_dir"]
-  )
-  trained_data.check_to_read(run.get("data"), dataset)
   split = evaluation["split"]
   ungated = None
   if reference is not None:

@@ -3,9 +3,11 @@
 import pathlib
 
 from file_io import artifacts
+import image_data
 from trainers import batches as batches_lib
 from trainers import config as config_lib
 from trainers import evaluation
+from trainers import trained_data
 
 _WRITERS = {"evaluation.json": "evaluate", "comparison.json": "compare"}
 
@@ -19,6 +21,29 @@ def check_files(workdir, *names):
           f"{workdir} has no {name}. Run `python -m trainers.{program} "
           f"--workdir={workdir}` to the end first."
       )
+
+
+def open_data(workdir, data_dir=None):
+  """Opens the data set that a run was trained on.
+
+  Args:
+    workdir: of the run.
+    data_dir: where the data set is; None for where it was.
+
+  Returns:
+    The run's settings, and an `image_data.ImageDataset`.
+
+  Raises:
+    FileNotFoundError: if the data set is not there.
+    ValueError: if it has other classes now.
+  """
+  run = artifacts.read_json(workdir / "config.json")
+  settings = run["settings"]
+  dataset = image_data.open_dataset(
+      settings["dataset"], data_dir=data_dir or settings["data_dir"]
+  )
+  trained_data.check_to_read(run.get("data"), dataset)
+  return settings, dataset
 
 
 def read_reference(workdir, dataset, split):
