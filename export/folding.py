@@ -13,7 +13,9 @@ import numpy as np
 import pgates
 from pgates import graphs
 
+# Of these very classes: a subclass may use its weights in another way.
 _LINEAR = (keras.layers.Conv2D, keras.layers.Dense)
+_NORMS = (keras.layers.BatchNormalization, pgates.BatchNormalization)
 
 
 def fold_batch_norms(model):
@@ -73,7 +75,13 @@ class FoldedGate(pgates.DataDependentGate):
   """
 
   def __init__(self, gate):
-    super().__init__(**{**gate.get_config(), "synchronized": False})
+    super().__init__(
+        hidden_units=gate.hidden_units,
+        initial_probability=gate.initial_probability,
+        temperature=gate.temperature,
+        seed=gate.seed,
+        name=gate.name,
+    )
     self.hidden = _fold(gate.hidden, gate.norm)
     self.norm = keras.layers.Identity()
     self.logit = gate.logit
@@ -129,8 +137,8 @@ def _linear_norm_pairs(model):
 
 def _can_fold(linear, norm):
   return (
-      isinstance(linear, _LINEAR)
-      and isinstance(norm, keras.layers.BatchNormalization)
+      type(linear) in _LINEAR
+      and type(norm) in _NORMS
       and linear.activation is keras.activations.linear
       and norm.axis
       in (-1, linear.kernel.ndim - (len(linear.kernel.shape) == 2))

@@ -6,6 +6,7 @@ import tensorflow as tf
 from pgates import executions
 from pgates import gate_ops
 from pgates import normalization
+from pgates import sublayers
 
 
 @keras.saving.register_keras_serializable(package="pgates")
@@ -47,7 +48,8 @@ class GatedResidual(keras.layers.Layer):
     block has no gate, -100 where it has no branch).
 
   Raises:
-    ValueError: if an argument is out of its range.
+    ValueError: if an argument is out of its range, or a layer of the block
+      has its channels first.
 
   References:
     Herrmann, Bowen, Zabih, arXiv 1812.04180v1.
@@ -81,6 +83,7 @@ class GatedResidual(keras.layers.Layer):
     self.macs = macs
 
   def build(self, input_shape):
+    self._check_channels()
     for layer in (self.branch, self.gate, self.shortcut):
       if layer is not None and not layer.built:
         layer.build(input_shape)
@@ -92,6 +95,17 @@ class GatedResidual(keras.layers.Layer):
             f"The branch of {self.name} must end in the shape of its shortcut, "
             f"{expected}. Received: {received}. Give a `shortcut` layer that "
             "changes the shape as the branch does."
+        )
+
+  def _check_channels(self):
+    for layer in sublayers.descendants(self):
+      if getattr(layer, "data_format", None) == "channels_first":
+        raise ValueError(
+            f"{layer.name}, in the block {self.name}, has "
+            "data_format='channels_first'; gates, batch norms and routing "
+            "expect [batch, ..., channels]. Build it with "
+            "data_format='channels_last' (Keras's default is that of "
+            "`keras.config.image_data_format()`)."
         )
 
   def call(
@@ -243,6 +257,7 @@ def conv(filters, kernel_size, *, strides=1, name=None):
       kernel_size,
       strides=strides,
       padding="valid" if explicit else "same",
+      data_format="channels_last",
       use_bias=False,
       kernel_initializer=keras.initializers.VarianceScaling(
           2.0, mode="fan_out", distribution="untruncated_normal"
@@ -251,7 +266,10 @@ def conv(filters, kernel_size, *, strides=1, name=None):
   )
   if not explicit:
     return [layer]
-  return [keras.layers.ZeroPadding2D(kernel_size // 2), layer]
+  padding = keras.layers.ZeroPadding2D(
+      kernel_size // 2, data_format="channels_last"
+  )
+  return [padding, layer]
 
 
 def basic_branch(filters, *, strides=1, synchronized=False):

@@ -19,22 +19,24 @@ def ensemble(model, num_passes, *, execution="masked"):
     A model like `model`, not compiled. Its `logits` are the logarithms of the
     mean probabilities, `votes` [batch, classes] is the share of passes whose
     first choice a class was, and `gates` and `gate_logits` [batch, num_passes *
-    blocks] hold the passes one behind the other.
+    blocks] hold the passes one behind the other; further outputs are means
+    over the passes.
   """
   call = graphs.call_with(strategy="sampled", execution=execution)
   sampled = graphs.rebuild(model, call=call)
   with model.distribute_strategy.scope():
-    images = graphs.input_like(model.inputs[0])
-    passes = [sampled(images) for _ in range(num_passes)]
-    logits, votes = EnsembleVote(name="ensemble")(
-        [outputs["logits"] for outputs in passes]
-    )
+    inputs = graphs.fresh_inputs(model)
+    passes = [sampled(inputs) for _ in range(num_passes)]
+    by_name = {name: [each[name] for each in passes] for name in model.output}
+    logits, votes = EnsembleVote(name="ensemble")(by_name.pop("logits"))
     outputs = {"logits": logits, "votes": votes}
-    for name in ("gates", "gate_logits"):
+    for name, tensors in by_name.items():
       # Names of layers: those of loose operations clash with the model's.
-      join = keras.layers.Concatenate(axis=1, name=f"ensemble_{name}")
-      outputs[name] = join([each[name] for each in passes])
-    return type(model)(images, outputs)
+      join = keras.layers.Average(name=f"ensemble_{name}")
+      if name in ("gates", "gate_logits"):
+        join = keras.layers.Concatenate(axis=1, name=f"ensemble_{name}")
+      outputs[name] = join(tensors) if num_passes > 1 else tensors[0]
+  return graphs.same_class(model, inputs, outputs)
 
 
 @keras.saving.register_keras_serializable(package="pgates")

@@ -8,6 +8,7 @@ import tensorflow as tf
 from pgates import gate_ops
 from pgates import normalization
 from pgates import replicas
+from pgates import sublayers
 
 
 def _check_probability(name, value, *, one_allowed=False):
@@ -123,7 +124,17 @@ class Gate(keras.layers.Layer):
 
   def get_config(self):
     config = super().get_config()
-    return {**config, "temperature": self.temperature, "seed": self.seed}
+    config |= {"temperature": self.temperature, "seed": self.seed}
+    frozen = sublayers.frozen_names(self)
+    return config if frozen is None else {**config, "frozen": frozen}
+
+  @classmethod
+  def from_config(cls, config):
+    config = {**config}
+    frozen = config.pop("frozen", None)
+    gate = cls(**config)
+    sublayers.freeze(gate, frozen)
+    return gate
 
 
 @keras.saving.register_keras_serializable(package="pgates")
@@ -171,7 +182,7 @@ class DataDependentGate(Gate):
     self.hidden_units = hidden_units
     self.initial_probability = initial_probability
     self.synchronized = synchronized
-    self.hidden = keras.layers.Dense(
+    self.hidden = sublayers.FullPrecisionDense(
         hidden_units,
         kernel_initializer="he_normal",
         dtype="float32",
@@ -181,7 +192,7 @@ class DataDependentGate(Gate):
         synchronized=synchronized, dtype="float32", name="norm"
     )
     # The difference of two logits whose weights are N(0, 0.001).
-    self.logit = keras.layers.Dense(
+    self.logit = sublayers.FullPrecisionDense(
         1,
         kernel_initializer=keras.initializers.RandomNormal(
             stddev=0.001 * math.sqrt(2)

@@ -1,9 +1,14 @@
 """The graph of a functional model: its gated blocks, and variants of it."""
 
+import inspect
+
 import keras
 import numpy as np
 
 from pgates import blocks
+
+# Of a constructor that passes on what it is given, as Keras looks for one.
+_ANY_ARGUMENTS = inspect.getfullargspec(keras.Model.__init__)
 
 
 def gated_blocks(model):
@@ -88,16 +93,68 @@ def call_with(**settings):
   return call
 
 
-def input_like(tensor):
-  """A fresh input "images" in the shape and type of a model's input."""
-  return keras.Input(
-      batch_shape=tensor.shape, dtype=tensor.dtype, name="images"
+def gated_calls(model):
+  """The block that each column of a model's `gates` is of.
+
+  Args:
+    model: a functional Keras model; models nested in it are searched too.
+
+  Returns:
+    A list of `GatedResidual` layers in call order; one that is called several
+    times stands there as often.
+  """
+  found = []
+
+  def call(layer, *args, **kwargs):
+    if isinstance(layer, blocks.GatedResidual):
+      found.append(layer)
+    elif isinstance(layer, keras.Model):
+      found.extend(gated_calls(layer))
+    return layer(*args, **kwargs)
+
+  if gated_blocks(model):
+    keras.models.clone_model(
+        keras.Model(model.input, model.output),
+        clone_function=lambda layer: layer,
+        call_function=call,
+    )
+  return found
+
+
+def fresh_inputs(model):
+  """Fresh inputs in the structure, shapes and types of a model's.
+
+  A single one is called "images", others keep their names.
+  """
+  if not isinstance(model.input, (dict, list, tuple)):
+    return _input_like(model.input, "images")
+  return keras.tree.map_structure(
+      lambda tensor: _input_like(tensor, tensor.name), model.input
   )
 
 
-def same_class(model, plain):
-  """Gives a rebuilt model the class of the one it was made from."""
-  if type(model) is type(plain):
-    return plain
+def _input_like(tensor, name):
+  return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+
+
+def same_class(model, inputs, outputs, *, name=None):
+  """A model of other inputs and outputs, in the class of a model.
+
+  Args:
+    model: a functional Keras model.
+    inputs: tensors.
+    outputs: tensors.
+    name: of the new model.
+
+  Returns:
+    A model that is not compiled. Where the class has a constructor of its own,
+    it is of the nearest base whose constructor takes what that of
+    `keras.Model` takes.
+  """
+  fitting = (
+      cls
+      for cls in type(model).__mro__
+      if inspect.getfullargspec(cls.__init__) == _ANY_ARGUMENTS
+  )
   with model.distribute_strategy.scope():
-    return type(model)(plain.input, plain.output, name=model.name)
+    return next(fitting)(inputs, outputs, name=name)

@@ -2,7 +2,6 @@
 
 import math
 
-import keras
 import numpy as np
 
 from pgates import compute
@@ -58,7 +57,12 @@ def budget_threshold(model, budget, dataset):
     logit = (low + high) / 2
     # As float32, what is measured here is what the returned number does.
     threshold = float(np.float32(1 / (1 + math.exp(-logit))))
-    gates = _predict_gates(by_threshold, dataset, threshold)["gates"]
+    given = dataset.map(
+        lambda *batch, threshold=threshold: rules.threshold_inputs(
+            model, batch[0], threshold
+        )
+    )
+    gates = by_threshold.predict(given, verbose=0)["gates"]
     share = float(np.mean(macs.executed(gates))) / macs.dense
     tried.append((share > budget, abs(share - budget), threshold))
     low, high = (logit, high) if share > budget else (low, logit)
@@ -83,14 +87,13 @@ def threshold_curve(model, dataset, *, thresholds=_THRESHOLDS):
   for threshold in thresholds:
     hits, executed, count = 0, 0, 0
     for images, labels in dataset:
-      given = np.full(len(images), threshold, np.float32)
       outputs = by_threshold.predict_on_batch(
-          {"images": images, "threshold": given}
+          rules.threshold_inputs(model, images, threshold)
       )
       chosen = outputs["logits"].argmax(axis=-1)
       hits += np.sum(chosen == labels.numpy().reshape(-1))
       executed += np.sum(macs.executed(outputs["gates"]).numpy())
-      count += len(given)
+      count += len(chosen)
     curve.append(
         {
             "threshold": threshold,
@@ -101,13 +104,8 @@ def threshold_curve(model, dataset, *, thresholds=_THRESHOLDS):
   return curve
 
 
-def _predict_gates(model, dataset, threshold=None):
-  def inputs(*batch):
-    images = batch[0]
-    if threshold is None:
-      return images
-    thresholds = keras.ops.full(keras.ops.shape(images)[:1], threshold)
-    return {"images": images, "threshold": thresholds}
-
-  outputs = model.predict(dataset.map(inputs), verbose=0)
+def _predict_gates(model, dataset):
+  # In a tuple, for several inputs are one, and no labels.
+  images = dataset.map(lambda *batch: (batch[0],))
+  outputs = model.predict(images, verbose=0)
   return {name: outputs[name] for name in ("gates", "gate_logits")}

@@ -3,12 +3,15 @@
 import keras
 import tensorflow as tf
 
+from pgates import accuracy as accuracy_lib
 from pgates import compute
 from pgates import metrics as metrics_lib
 from pgates import model_checks
+from pgates import model_metrics
 from pgates import replicas
 from pgates import step_functions
 from pgates import symbolic_build
+from pgates import task_losses
 
 LOGS = ("loss", "task_loss", "rate_loss", "accuracy", "open_rate", "macs")
 OUTPUTS = ("logits", "gates", "gate_logits")
@@ -37,27 +40,37 @@ def gated_outputs(logits, gates, gate_logits):
 class GatedModel(symbolic_build.BuiltModel):
   """A functional model that trains task loss and rate of open gates together.
 
-  `GatedModel(inputs, gated_outputs(logits, gates, gate_logits))`. The rate is
-  that of the global batch: sums and counts of gates are reduced over replicas
-  before the penalty, through which the gradient flows back. The task loss is
-  divided by the examples of the global batch. So a batch split over replicas
-  trains as an undivided one, as far as its batch norm is synchronised.
+  `GatedModel(inputs, gated_outputs(logits, gates, gate_logits))`; there may be
+  further outputs, with losses of their own. The rate is that of the global
+  batch: sums and counts of gates are reduced over replicas before the penalty,
+  through which the gradient flows back. The task loss is divided by the
+  examples of the global batch. So a batch split over replicas trains as an
+  undivided one, as far as its batch norm is synchronised.
 
-  Logged are `loss`, `task_loss`, `rate_loss`, `accuracy` (weighted by sample
-  weights), `open_rate` and `macs` (mean executed multiply-adds per example).
+  On one replica `task_loss` is what Keras computes: `loss(labels, logits,
+  sample_weight)`, plus the regularisation, for any `keras.losses.Loss`. Labels
+  are a tensor for the one output that has a loss, or a dictionary by the names
+  of outputs; so are sample weights, or a tensor for all outputs. Weights are
+  one for each example, or for each value of the loss.
+
+  Logged are `loss`, `task_loss`, the loss of each output where several have
+  one (`logits_loss`, ...), `rate_loss`, `accuracy` (of the logits, where they
+  are of classes, over the examples that have not the loss's `ignore_class`),
+  `open_rate` and `macs` (mean executed multiply-adds per example).
 
   Args:
     *args: of a functional `keras.Model`: inputs and outputs.
     **kwargs: the same.
 
   Raises:
-    ValueError: if the outputs are not those of `gated_outputs`, or their
-      columns are not as many as the gated blocks.
+    ValueError: if the outputs are not those of `gated_outputs`, their columns
+      are not as many as the gated blocks, or a layer has its channels first.
   """
 
   def __init__(self, *args, **kwargs):
     super().__init__(*args, **kwargs)
     model_checks.check_outputs(self.output, OUTPUTS)
+    model_checks.check_channels(self.layers)
     self._macs = None
 
   @property
@@ -74,8 +87,10 @@ class GatedModel(symbolic_build.BuiltModel):
       optimizer="rmsprop",
       loss=None,
       *,
+      loss_weights=None,
       rate_loss=None,
       metrics=None,
+      weighted_metrics=None,
       run_eagerly=False,
       steps_per_execution=1,
       jit_compile="auto",
@@ -85,28 +100,51 @@ class GatedModel(symbolic_build.BuiltModel):
 
     Args:
       optimizer: a Keras optimizer or its name.
-      loss: a `keras.losses.Loss` between labels and logits; None for sparse
-        categorical cross-entropy of logits.
+      loss: a `keras.losses.Loss` between labels and logits, or a dictionary of
+        them by the names of outputs; None for sparse categorical
+        cross-entropy of logits. It may return a value for each example, or
+        for each place in an example (of logits [batch, height, width,
+        classes]); one for the whole batch only on one replica.
+      loss_weights: factors of the losses by the names of outputs; 1 if absent.
       rate_loss: a `pgates.TargetRateLoss`, or None.
-      metrics: list of further Keras metrics (or names) of labels and logits.
+      metrics: list of further Keras metrics, functions or names, of labels
+        and logits; or a dictionary of lists by the names of outputs. As in
+        Keras, sample weights do not count.
+      weighted_metrics: the same, where sample weights count.
       run_eagerly: as of `keras.Model.compile`.
       steps_per_execution: the same.
       jit_compile: the same.
       auto_scale_loss: the same.
 
     Raises:
-      ValueError: if the loss expects probabilities, the targets do not fit
-        the blocks, or a metric has the name of a log.
+      ValueError: if a loss expects probabilities, does not fit its output or
+        cannot be split over the replicas, the targets do not fit the blocks,
+        or a metric has the name of a log.
     """
-    if loss is None:
-      loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model_checks.check_loss(loss)
-    with self.distribute_strategy.scope():
-      further = [keras.metrics.get(metric) for metric in metrics or ()]
-    model_checks.check_metric_names([metric.name for metric in further], LOGS)
+    outputs = self.output
+    losses = task_losses.by_output(loss, outputs)
+    for name, each in losses.items():
+      task_losses.check_fits(
+          each,
+          outputs[name],
+          num_replicas=self.distribute_strategy.num_replicas_in_sync,
+      )
+    model_checks.check_loss_weights(loss_weights, losses)
     if rate_loss is not None:
       model_checks.check_targets(rate_loss, self)
     num_blocks = len(self.macs.branches)
+    several = [f"{name}_loss" for name in losses] if len(losses) > 1 else []
+    with self.distribute_strategy.scope():
+      given = {
+          argument: model_metrics.by_output(value, outputs, argument=argument)
+          for argument, value in (
+              ("metrics", metrics),
+              ("weighted_metrics", weighted_metrics),
+          )
+      }
+      further = model_metrics.logged(
+          **given, losses=losses, outputs=outputs, logs=(*LOGS, *several)
+      )
     options = {
         "run_eagerly": run_eagerly,
         "steps_per_execution": steps_per_execution,
@@ -114,17 +152,24 @@ class GatedModel(symbolic_build.BuiltModel):
         "auto_scale_loss": auto_scale_loss,
     }
     super().compile(optimizer=optimizer, **options)
-    self.task_loss = loss
+    self.task_loss = losses["logits"] if list(losses) == ["logits"] else losses
+    self.loss_weights = dict(loss_weights or {})
     self.rate_loss = rate_loss
+    self.given_metrics = given
+    self._output_losses = losses
     self._compile_options = options
-    # Reduced here, over the global batch.
-    self._example_loss = type(loss).from_config(
-        {**loss.get_config(), "reduction": "none"}
-    )
     with self.distribute_strategy.scope():
-      self._means = [keras.metrics.Mean(name=name) for name in LOGS[:4]]
+      self._means = [keras.metrics.Mean(name=name) for name in LOGS[:3]]
+      self._means.append(
+          accuracy_lib.Accuracy(losses.get("logits"), outputs["logits"])
+      )
+      self._output_loss_means = [
+          keras.metrics.Mean(name=name) for name in several
+      ]
       self.gate_open_rates = metrics_lib.GateOpenRates(num_blocks)
-      self._further_metrics = further
+      self._logged = further
+      # Keras saves what it finds in a list of metrics.
+      self._further_metrics = [each.metric for each in further]
 
   def get_compile_config(self):
     if not self.compiled:
@@ -133,16 +178,19 @@ class GatedModel(symbolic_build.BuiltModel):
     return {
         "optimizer": serialize(self.optimizer),
         "loss": serialize(self.task_loss),
+        "loss_weights": self.loss_weights,
         "rate_loss": serialize(self.rate_loss),
-        "metrics": [serialize(m) for m in self._further_metrics],
+        **{
+            name: serialize(value) for name, value in self.given_metrics.items()
+        },
         **self._compile_options,
     }
 
   def compile_from_config(self, config):
     deserialize = keras.saving.deserialize_keras_object
+    names = ("optimizer", "loss", "rate_loss", "metrics", "weighted_metrics")
     objects = {
-        name: deserialize(config[name])
-        for name in ("optimizer", "loss", "rate_loss", "metrics")
+        name: deserialize(config[name]) for name in names if name in config
     }
     self.compile(**{**config, **objects})
     self.optimizer.build(self.trainable_variables)
@@ -152,35 +200,52 @@ class GatedModel(symbolic_build.BuiltModel):
     # Keras's list holds a second "loss", and those of every `compile`.
     if not self.compiled:
       return []
-    return [*self._means, *self._further_metrics, self.gate_open_rates]
+    *losses, accuracy = self._means
+    accuracies = [] if accuracy.kind is None else [accuracy]
+    return [
+        *losses,
+        *accuracies,
+        *self._output_loss_means,
+        *self._further_metrics,
+        self.gate_open_rates,
+    ]
 
   @property
   def metrics_names(self):
     """Of the list that `evaluate` and `train_on_batch` return."""
-    names = [metric.name for metric in self.metrics[:-1]]
-    return [*names, "macs", "open_rate"] if names else []
+    if not self.compiled:
+      return []
+    others = len(self._further_metrics) + 1
+    names = [metric.name for metric in self.metrics[:-others]]
+    further = [each.name for each in self._logged]
+    return [*names, *further, "macs", "open_rate"]
 
   def train_step(self, data):
-    images, labels, weights = _unpack(data)
+    images, labels, weights = self._unpack(data)
     with replicas.global_batch(_batch_size(images)) as place:
       with tf.GradientTape() as tape:
         outputs = self._forward(images, place, training=True)
-        task, rate = self._task_and_rate(outputs, labels, weights, place)
+        losses = self._task_losses(outputs, labels, weights)
+        task = self._task_loss(losses)
+        rate = self._rate_loss(outputs["gates"], place)
         # Gradients are summed over replicas: each brings its share.
-        loss = task + rate / replicas.num_replicas()
+        loss = task + tf.cast(rate, task.dtype) / replicas.num_replicas()
         scaled = self.optimizer.scale_loss(loss)
       variables = self.trainable_variables
       gradients = tape.gradient(scaled, variables)
       gradients = _equally_finite(self.optimizer, gradients)
       self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-    return self._record(outputs, labels, weights, (task, rate), place)
+    self._record_losses(losses, task, rate, place)
+    return self._record(outputs, labels, weights)
 
   def test_step(self, data):
-    images, labels, weights = _unpack(data)
+    images, labels, weights = self._unpack(data)
     with replicas.global_batch(_batch_size(images)) as place:
       outputs = self._forward(images, place, training=False)
-      pair = self._task_and_rate(outputs, labels, weights, place)
-    return self._record(outputs, labels, weights, pair, place)
+      losses = self._task_losses(outputs, labels, weights)
+      rate = self._rate_loss(outputs["gates"], place)
+    self._record_losses(losses, self._task_loss(losses), rate, place)
+    return self._record(outputs, labels, weights)
 
   def predict_step(self, data):
     images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -194,60 +259,83 @@ class GatedModel(symbolic_build.BuiltModel):
         place.local_size,
     )
 
-  def _task_and_rate(self, outputs, labels, weights, place):
-    """This replica's share of the task loss, and the whole rate loss."""
-    per_example = self._example_loss(labels, outputs["logits"])
-    count = tf.cast(place.size, tf.float32)
-    if weights is not None:
-      weights = tf.reshape(tf.cast(weights, tf.float32), [-1])
-      per_example *= weights
-    reduction = self.task_loss.reduction
-    if reduction == "sum":
-      count = 1.0
-    elif reduction == "mean_with_sample_weight" and weights is not None:
-      count = replicas.sum_over_replicas(tf.reduce_sum(weights))
-    task = tf.math.divide_no_nan(tf.reduce_sum(per_example), count)
-    penalties = [tf.cast(penalty, tf.float32) for penalty in self.losses]
-    task += tf.add_n(penalties) / replicas.num_replicas() if penalties else 0.0
-    return task, self._rate_loss(outputs["gates"], place)
+  def _unpack(self, data):
+    """Images, and labels and weights by the names of outputs."""
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    names = [each.output for each in self._logged]
+    names = list(dict.fromkeys([*self._output_losses, *names]))
+    labels = task_losses.by_name(labels, names, what="labels")
+    if not isinstance(weights, dict):
+      weights = dict.fromkeys(names, weights)
+    weights = {name: weights.get(name) for name in names}
+    # `train_on_batch` brings NumPy arrays, where it runs eagerly.
+    tensors = keras.tree.map_structure(
+        lambda weight: None if weight is None else tf.convert_to_tensor(weight),
+        weights,
+    )
+    return images, labels, tensors
+
+  def _task_losses(self, outputs, labels, weights):
+    """This replica's share of each output's loss."""
+    return {
+        name: task_losses.share(
+            loss, labels[name], outputs[name], weights[name]
+        )
+        for name, loss in self._output_losses.items()
+    }
+
+  def _task_loss(self, losses):
+    """This replica's share of all losses and penalties but the rate's."""
+    total = sum(
+        self.loss_weights.get(name, 1.0) * loss for name, loss in losses.items()
+    )
+    penalties = [tf.cast(penalty, total.dtype) for penalty in self.losses]
+    if not penalties:
+      return total
+    return total + tf.add_n(penalties) / replicas.num_replicas()
 
   def _rate_loss(self, gates, place):
+    """The rate loss of the global batch, on every replica the same."""
     if self.rate_loss is None:
       return tf.constant(0.0)
     sums = replicas.sum_over_replicas(tf.reduce_sum(gates, axis=0))
     rates = sums / tf.cast(place.size, tf.float32)
     return self.rate_loss(rates, self.macs.branches)
 
-  def _record(self, outputs, labels, weights, pair, place):
-    task, rate = pair
-    logits = outputs["logits"]
+  def _record_losses(self, losses, task, rate, place):
     task = replicas.sum_over_replicas(task)
-    loss, task_loss, rate_loss, accuracy = self._means
+    rate = tf.cast(rate, task.dtype)
+    values = [task + rate, task, rate]
+    if self._output_loss_means:
+      values += map(replicas.sum_over_replicas, losses.values())
+    means = [*self._means[:3], *self._output_loss_means]
     # The losses are the same on every replica, each counted as often.
-    for mean, value in (
-        (loss, task + rate),
-        (task_loss, task),
-        (rate_loss, rate),
-    ):
+    for mean, value in zip(means, values, strict=True):
       mean.update_state(value, sample_weight=place.size)
-    sparse = labels.shape.rank < 2 or labels.shape[-1] == 1
-    classes = tf.reshape(labels, [-1]) if sparse else tf.argmax(labels, axis=-1)
-    correct = tf.argmax(logits, axis=-1, output_type=tf.int32)
-    correct = tf.equal(correct, tf.cast(classes, tf.int32))
-    accuracy.update_state(tf.cast(correct, tf.float32), sample_weight=weights)
+
+  def _record(self, outputs, labels, weights):
+    accuracy = self._means[3]
+    if accuracy.kind is not None:
+      accuracy.update_state(labels["logits"], outputs["logits"])
     self.gate_open_rates.update_state(outputs["gates"])
-    for metric in self._further_metrics:
-      metric.update_state(labels, logits, sample_weight=weights)
+    for each in self._logged:
+      each.metric.update_state(
+          labels[each.output],
+          outputs[each.output],
+          sample_weight=weights[each.output] if each.is_weighted else None,
+      )
     return self.get_metrics_result()
 
   def get_metrics_result(self):
     rates = self.gate_open_rates.result()
-    branches = tf.constant(self.macs.branches, tf.float32)
-    results = {metric.name: metric.result() for metric in self._means}
+    branches = tf.constant(self.macs.branches, rates.dtype)
+    names = self.metrics_names[:-2]
+    results = {
+        name: metric.result()
+        for name, metric in zip(names, self.metrics[:-1], strict=True)
+    }
     results["open_rate"] = tf.reduce_mean(rates)
     results["macs"] = self.macs.always + tf.reduce_sum(rates * branches)
-    for metric in self._further_metrics:
-      results[metric.name] = metric.result()
     return results
 
   def make_train_function(self, force=False):
@@ -263,12 +351,6 @@ class GatedModel(symbolic_build.BuiltModel):
           self, self.test_step, check=False
       )
     return self.test_function
-
-
-def _unpack(data):
-  images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-  # `train_on_batch` brings NumPy arrays, where it runs eagerly.
-  return images, tf.convert_to_tensor(labels), weights
 
 
 def _equally_finite(optimizer, gradients):

@@ -1,7 +1,5 @@
 """Checks of what a `GatedModel` is made of and compiled with."""
 
-import keras
-
 from pgates import graphs
 from pgates import losses
 
@@ -13,6 +11,18 @@ def check_outputs(outputs, names):
         f"A GatedModel's outputs are a dict of {names}, as made by "
         f"`pgates.gated_outputs`. Received: {outputs}"
     )
+
+
+def check_channels(layers):
+  """Raises a ValueError if a layer of a model has its channels first."""
+  for layer in layers:
+    if getattr(layer, "data_format", None) == "channels_first":
+      raise ValueError(
+          f"{layer.name} has data_format='channels_first'; gates expect "
+          "[batch, ..., channels]. Build the model with "
+          "data_format='channels_last' (Keras's default is that of "
+          "`keras.config.image_data_format()`)."
+      )
 
 
 def check_columns(gates, counted):
@@ -31,32 +41,18 @@ def check_columns(gates, counted):
     )
 
 
-def check_loss(loss):
-  """Raises a ValueError unless a loss is a scalar one of logits."""
-  if not isinstance(loss, keras.losses.Loss) or not loss.get_config().get(
-      "from_logits", True
-  ):
-    raise ValueError(
-        "`loss` must be a keras.losses.Loss of logits, such as "
-        "keras.losses.SparseCategoricalCrossentropy(from_logits=True). "
-        f"Received: {loss!r}"
-    )
-  if loss.reduction in (None, "none"):
-    raise ValueError("`loss` must reduce to a scalar. Received: reduction=none")
-
-
-def check_metric_names(names, logs):
-  """Raises a ValueError unless names of metrics are unique.
+def check_loss_weights(loss_weights, losses):
+  """Raises a ValueError unless factors are of outputs that have a loss.
 
   Args:
-    names: of the metrics that were asked for.
-    logs: names that are logged without them.
+    loss_weights: factors by the names of outputs, or None.
+    losses: `keras.losses.Loss` by the names of outputs.
   """
-  taken = [name for name in names if name in logs or names.count(name) > 1]
-  if taken:
+  is_dict = isinstance(loss_weights, (dict, type(None)))
+  if not is_dict or set(loss_weights or ()) - set(losses):
     raise ValueError(
-        f"`metrics` need names of their own; {logs} are logged without. "
-        f"Received: {taken}"
+        "`loss_weights` must be a dictionary by the names of outputs that have "
+        f"a loss, {sorted(losses)}. Received: {loss_weights}"
     )
 
 

@@ -20,9 +20,10 @@ def prune(model, closed, *, opened=()):
     dropped branches nor the dropped gates.
 
   Raises:
-    ValueError: if an index is not that of a block, or in both lists.
+    ValueError: if an index is not that of a column, or in both lists; or if a
+      block that is called several times is only in part in one of them.
   """
-  found = graphs.gated_blocks(model)
+  found = graphs.gated_calls(model)
   closed, opened = set(closed), set(opened)
   outside = [i for i in closed | opened if not 0 <= i < len(found)]
   if outside or closed & opened:
@@ -31,15 +32,28 @@ def prune(model, closed, *, opened=()):
         f"both lists. Received: closed={sorted(closed)}, "
         f"opened={sorted(opened)}"
     )
+  _check_whole(found, closed, opened)
   replaced = {
-      id(block): _without_gate(block, keep_branch=i in opened)
-      for i, block in enumerate(found)
-      if i in closed | opened
+      id(found[i]): _without_gate(found[i], keep_branch=i in opened)
+      for i in closed | opened
   }
   pruned = graphs.rebuild(
       model, replace=lambda layer: replaced.get(id(layer), layer)
   )
-  return graphs.same_class(model, pruned)
+  return graphs.same_class(model, pruned.input, pruned.output, name=model.name)
+
+
+def _check_whole(found, *chosen):
+  for indices in chosen:
+    for i in indices:
+      own = [j for j, block in enumerate(found) if block is found[i]]
+      if not indices.issuperset(own):
+        raise ValueError(
+            f"The block {found[i].name} is called {len(own)} times, with the "
+            f"same weights: it can only be dropped, or opened, as a whole. "
+            f"Give all of its indices, {own}, or none of them. Received: "
+            f"{sorted(indices)}"
+        )
 
 
 def _without_gate(block, *, keep_branch):

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pgates import keras_masks
+
 _current = threading.local()  # MirroredStrategy: one thread per replica.
 
 
@@ -109,8 +111,13 @@ def call_on_some(function, inputs, local_size):
     return function(inputs)
   missing = tf.cast(tf.equal(local_size, 0), tf.int32)
   padded = keras.tree.map_structure(lambda x: pad_batch(x, missing), inputs)
-  outputs = function(padded)
-  return keras.tree.map_structure(lambda x: x[:local_size], outputs)
+
+  def cut(output):
+    mask = keras_masks.mask_of(output)
+    cut_mask = None if mask is None else mask[:local_size]
+    return keras_masks.with_mask(output[:local_size], cut_mask)
+
+  return keras.tree.map_structure(cut, function(padded))
 
 
 def pad_batch(tensor, num_rows):

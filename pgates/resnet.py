@@ -164,7 +164,9 @@ def _resnet(
       )
       x, decision, logit = block(x)
       decisions.append((decision, logit))
-  x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+  x = keras.layers.GlobalAveragePooling2D(
+      data_format="channels_last", name="pool"
+  )(x)
   # Logits in float32 under every precision policy.
   logits = keras.layers.Dense(num_classes, dtype="float32", name="classifier")(
       x
@@ -199,8 +201,9 @@ def _stem(x, width, large, synchronized):
   x = keras.layers.ReLU(name="stem_relu")(x)
   if large:
     # Zeros are no maximum's winner: the input is not negative.
-    x = keras.layers.ZeroPadding2D(1, name="stem_padding")(x)
-    x = keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
+    last = {"data_format": "channels_last"}
+    x = keras.layers.ZeroPadding2D(1, name="stem_padding", **last)(x)
+    x = keras.layers.MaxPooling2D(3, strides=2, name="stem_pool", **last)(x)
   return x
 
 

@@ -27,22 +27,25 @@ def with_rule(model, rule, *, execution="masked"):
     gate_ops.parse_rule(rule)
     settings["strategy"] = rule
   call = graphs.call_with(**settings)
-  return graphs.same_class(model, graphs.rebuild(model, call=call))
+  ruled = graphs.rebuild(model, call=call)
+  return graphs.same_class(model, ruled.input, ruled.output, name=model.name)
 
 
 def with_threshold_input(model, *, execution="masked"):
   """A model whose gates open above a probability given with each example.
 
   Args:
-    model: a functional Keras model of one input and `GatedResidual` blocks.
+    model: a functional Keras model of `GatedResidual` blocks.
     execution: as of `with_strategy`.
 
   Returns:
-    A model of `{"images": [batch, ...], "threshold": [batch]}`, of the class
-    and with the outputs of `model`, not compiled. It shares all weights.
+    A model of `{"images": [batch, ...], "threshold": [batch]}` (of several
+    inputs, their names in place of "images"), of the class and with the
+    outputs of `model`, not compiled. It shares all weights.
 
   Raises:
-    ValueError: if blocks are in a nested model, or the execution is unknown.
+    ValueError: if blocks are in a nested model, an input is called
+      "threshold", or the execution is unknown.
   """
   # A block would object only when it is first run.
   executions.check_execution(execution)
@@ -51,21 +54,55 @@ def with_threshold_input(model, *, execution="masked"):
         f"{model.name} holds gated blocks in a nested model; a threshold input "
         "needs them in the model itself."
     )
-  images, unused = model.inputs[0], _threshold_input()
-  new = {"images": graphs.input_like(images), "threshold": _threshold_input()}
+  new = _by_name(graphs.fresh_inputs(model), model)
+  if "threshold" in new:
+    raise ValueError(
+        f"{model.name} has an input 'threshold' already. Received the inputs: "
+        f"{sorted(new)}"
+    )
+  new["threshold"], unused = _threshold_input(), _threshold_input()
   call = graphs.call_with(
       strategy="threshold", execution=execution, threshold=new["threshold"]
   )
   with model.distribute_strategy.scope():
     # The threshold must be an input before the blocks can be called with it.
-    outputs = {**model.output, "threshold": unused}
-    joined = keras.Model([images, unused], outputs)
-    core = graphs.rebuild(joined, call=call, input_tensors=list(new.values()))
-    outputs = {name: core.output[name] for name in model.output}
-    result = type(model)(new, outputs, name=model.name)
+    old = {**_by_name(model.input, model), "threshold": unused}
+    joined = keras.Model(
+        list(old.values()), {**model.output, "threshold": unused}
+    )
+    core = graphs.rebuild(
+        joined, call=call, input_tensors=[new[name] for name in old]
+    )
+  outputs = {name: core.output[name] for name in model.output}
+  result = graphs.same_class(model, new, outputs, name=model.name)
   if execution == "routed":
     result.jit_compile = False  # As in `with_strategy`.
   return result
+
+
+def threshold_inputs(model, inputs, threshold):
+  """What a model of `with_threshold_input` takes.
+
+  Args:
+    model: the model that it was made from.
+    inputs: tensors in the structure of that model's inputs.
+    threshold: a probability, for all examples.
+
+  Returns:
+    A dictionary.
+  """
+  named = _by_name(inputs, model)
+  shape = keras.ops.shape(next(iter(named.values())))[:1]
+  return {**named, "threshold": keras.ops.full(shape, threshold, "float32")}
+
+
+def _by_name(inputs, model):
+  if isinstance(inputs, dict):
+    return dict(inputs)
+  if not isinstance(model.input, (list, tuple)):
+    return {"images": inputs}
+  names = [tensor.name for tensor in model.input]
+  return dict(zip(names, inputs, strict=True))
 
 
 def _is_model(layer):

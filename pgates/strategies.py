@@ -17,7 +17,6 @@
 
 import math
 
-import keras
 import numpy as np
 
 from pgates import ensembles
@@ -25,6 +24,7 @@ from pgates import executions
 from pgates import gate_ops
 from pgates import graphs
 from pgates import measurements
+from pgates import model_metrics
 from pgates import pruning
 from pgates import rules
 
@@ -114,7 +114,7 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
     )
   elif name in TRANSFORMATIONS:
     closed = _closed_blocks(model, name, argument, validation_data)
-    opened = set(range(len(graphs.gated_blocks(model)))) - set(closed)
+    opened = set(range(len(graphs.gated_calls(model)))) - set(closed)
     result = pruning.prune(model, closed, opened=opened)
   else:
     result = rules.with_rule(model, strategy, execution=execution)
@@ -126,29 +126,38 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
 
 
 def _closed_blocks(model, name, argument, dataset):
+  """Indices of the columns whose block is dropped."""
   open_rates, probabilities = measurements.measure_gates(model, dataset)
+  calls = graphs.gated_calls(model)
+  # A block that is called several times goes, or stays, as a whole.
+  found = list({id(block): block for block in calls}.values())
+  own = [np.array([call is block for call in calls]) for block in found]
+  open_rates = [open_rates[mask].mean() for mask in own]
+  probabilities = [probabilities[mask].mean() for mask in own]
   if name == "prune":
-    return [i for i, rate in enumerate(open_rates) if rate < argument]
-  if argument > len(open_rates):
-    raise ValueError(
-        f"'top_k:{argument}' keeps more than the model's {len(open_rates)} "
-        "blocks."
-    )
-  # Among equal open rates, the higher mean probability is kept.
-  order = np.lexsort((probabilities, open_rates))
-  return order[: len(order) - argument].tolist()
+    closed = [i for i, rate in enumerate(open_rates) if rate < argument]
+  else:
+    if argument > len(found):
+      raise ValueError(
+          f"'top_k:{argument}' keeps more than the model's {len(found)} blocks."
+      )
+    # Among equal open rates, the higher mean probability is kept.
+    order = np.lexsort((probabilities, open_rates))
+    closed = order[: len(found) - argument]
+  return [j for i in closed for j in np.flatnonzero(own[i]).tolist()]
 
 
 def _compiled_like(result, model, *, jit_compile):
   if getattr(model, "task_loss", None) is not None:
-    deserialize = keras.saving.deserialize_keras_object
     with model.distribute_strategy.scope():
       result.compile(
           loss=model.task_loss,
+          loss_weights=model.loss_weights,
           # Copies: a metric belongs to one model.
-          metrics=[
-              deserialize(m) for m in model.get_compile_config()["metrics"]
-          ],
+          **{
+              argument: model_metrics.copies(metrics)
+              for argument, metrics in model.given_metrics.items()
+          },
           jit_compile=jit_compile,
           run_eagerly=model.run_eagerly,
       )

@@ -166,12 +166,36 @@ def test_call_with_gives_every_block_its_settings(make):
     np.testing.assert_array_equal(gates, np.ones((5, 3)))
 
 
-def test_input_is_like_that_of_the_model():
+def test_fresh_inputs_are_like_those_of_the_model():
   theirs = keras.Input((4, 3), batch_size=2, dtype="uint8")
-  ours = graphs.input_like(theirs)
+  ours = graphs.fresh_inputs(keras.Model(theirs, theirs))
   assert ours is not theirs
   assert (ours.shape, ours.dtype) == ((2, 4, 3), "uint8")
   assert ours.name == "images"
+  named = {
+      name: keras.Input((size,), name=name)
+      for name, size in (("b", 2), ("a", 3))
+  }
+  ours = graphs.fresh_inputs(keras.Model(named, named["a"]))
+  assert {name: each.shape for name, each in ours.items()} == {
+      "a": (None, 3),
+      "b": (None, 2),
+  }
+  assert [each.name for each in ours.values()] == list(ours)
+
+
+def test_gated_calls_are_in_the_order_of_columns():
+  block = pgates.GatedResidual(keras.layers.Dense(3), macs=1)
+  other = pgates.GatedResidual(keras.layers.Dense(3), macs=1)
+  inner_inputs = keras.Input((3,))
+  inner = keras.Model(inner_inputs, block(inner_inputs))
+  inputs = keras.Input((3,))
+  x, _, _ = inner(inputs)
+  x, _, _ = other(x)
+  x, _, _ = inner(x)
+  model = keras.Model(inputs, x)
+  assert graphs.gated_calls(model) == [block, other, block]
+  assert graphs.gated_calls(keras.Model(inputs, inputs)) == []
 
 
 def test_rebuild_exchanges_layers():
@@ -213,9 +237,11 @@ def test_rebuild_of_a_model_that_is_not_functional_is_an_error():
 
 def test_same_class_is_that_of_the_original():
   model = _flat_model()
-  again = graphs.same_class(model, graphs.rebuild(model))
+  copy = graphs.rebuild(model)
+  again = graphs.same_class(model, copy.input, copy.output, name="again")
   assert type(again) is pgates.GatedModel
-  assert again.name == "flat"
+  assert again.name == "again"
   plain = _nested_model()
   copy = graphs.rebuild(plain)
-  assert type(graphs.same_class(plain, copy)) is type(plain)
+  again = graphs.same_class(plain, copy.input, copy.output)
+  assert type(again) is type(plain)
