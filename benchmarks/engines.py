@@ -11,9 +11,9 @@ from ai_edge_litert import interpreter as litert
 import numpy as np
 import tensorflow as tf
 
-from export import serving
-from export import slimming
-from export import tflite
+from export.saved_model import graph_stripping
+from export.saved_model import serving
+from export.tflite import conversion
 
 
 def saved_model(model, strategy, *, execution, folder):
@@ -37,7 +37,7 @@ def saved_model(model, strategy, *, execution, folder):
   path = tempfile.mkdtemp(dir=folder)
   function = module.run.get_concrete_function()
   tf.saved_model.save(module, path, signatures=function)
-  slimming.slim(path)  # As exported.
+  graph_stripping.slim(path)  # As exported.
   loaded = tf.saved_model.load(path)
 
   def run(images, threshold):
@@ -59,7 +59,7 @@ def tflite_file(model, *, dynamic, num_threads):
   Returns:
     `(images, threshold) -> outputs`.
   """
-  content = tflite.convert(model, dynamic=dynamic)
+  content = conversion.convert(model, dynamic=dynamic)
   loaded = litert.Interpreter(model_content=content, num_threads=num_threads)
   runner = loaded.get_signature_runner()
 

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from benchmarks import gated_networks
 from benchmarks import interleaved
-from export import saved_models
-from export import serving
+from export.saved_model import saved_models
+from export.saved_model import serving
 from file_io import artifacts
 import pgates
 

@@ -18,10 +18,10 @@ from absl import logging
 from benchmarks import interleaved
 from file_io import artifacts
 import image_data
-from trainers import flags as shared_flags
-from trainers import tensorboard
-from trainers import train_flags
-from trainers import training
+from trainers.settings import flags as shared_flags
+from trainers.settings import train_flags
+from trainers.training import tensorboard
+from trainers.training import training
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON to write", required=True)
 flags.mark_flag_as_required("workdir")

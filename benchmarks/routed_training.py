@@ -28,13 +28,13 @@ from benchmarks import interleaved
 from benchmarks import train_step
 from file_io import artifacts
 import pgates
-from pgates import executions
-from trainers import comparison_statistics
+from pgates.layers import executions
 from trainers import evaluate
-from trainers import flags as shared_flags
-from trainers import run_folder
-from trainers import train_flags
-from trainers import training
+from trainers.comparison import comparison_statistics
+from trainers.evaluation import run_folder
+from trainers.settings import flags as shared_flags
+from trainers.settings import train_flags
+from trainers.training import training
 
 _SEEDS = flags.DEFINE_integer("seeds", 5, "How many; 0, 1, ...", lower_bound=2)
 flags.mark_flag_as_required("workdir")

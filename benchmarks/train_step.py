@@ -25,8 +25,8 @@ from benchmarks import interleaved
 from benchmarks import kernel_times
 from file_io import artifacts
 import pgates
-from trainers import config as config_lib
-from trainers import distribution
+from trainers.settings import config as config_lib
+from trainers.training import distribution
 
 _NETWORK, _SIZE = "resnet50", 224
 _REPEATS = {8: 11, 32: 5}  # By batch size.

@@ -17,7 +17,7 @@ from absl import logging
 import tensorflow as tf
 
 from export import run
-from export import self_check
+from export.checks import self_check
 
 _FLAGS = {
     "workdir": flags.DEFINE_string("workdir", None, "Folder of a finished run"),

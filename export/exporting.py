@@ -7,11 +7,11 @@ import tempfile
 
 import numpy as np
 
-from export import saved_models
-from export import self_check
-from export import serving
-from export import tflite
-from export import tflite_graph
+from export.checks import self_check
+from export.saved_model import saved_models
+from export.saved_model import serving
+from export.tflite import conversion
+from export.tflite import tflite_graph
 from file_io import artifacts
 
 
@@ -74,7 +74,7 @@ def _server(decided, data, assets, metadata):
 
 
 def _export_tflite(variant, decided, data, output_dir, name):
-  content = tflite.convert(
+  content = conversion.convert(
       decided.model,
       dynamic=decided.threshold is not None,
       quantization=variant.quantization,

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from export import destination
 from export import exporting
-from export import saved_models
-from export import self_check
 from export import sources
 from export import variants
+from export.checks import self_check
+from export.saved_model import saved_models
 from file_io import artifacts
 import image_data
 import pgates

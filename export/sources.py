@@ -7,11 +7,11 @@ import pathlib
 import numpy as np
 
 from export import exporting
-from export import precision
-from export import self_check
-from file_io import artifacts
+from export.checks import self_check
+from export.transforms import precision
 import image_data
 import pgates
+from run_data import reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,44 +54,46 @@ def open_source(
   Raises:
     FileNotFoundError: if there is no model.
     ValueError: if both or none of workdir and model are given, or a file comes
-      without a data set, or a network and its data differ in classes.
+      without a data set, or a network and its data differ in classes, or a
+      run's data have other classes than it was trained on.
   """
   if bool(workdir) == bool(model):
     raise ValueError(
         "Give --workdir or --model, one of them. Received: "
         f"workdir={workdir}, model={model}"
     )
-  settings = {
-      "dataset": dataset,
-      "data_dir": data_dir,
-      "image_size": image_size,
-  }
   path = pathlib.Path(model or pathlib.Path(workdir) / "model.keras")
   if not path.expanduser().is_file():
     raise FileNotFoundError(
         f"There is no {path}. Train to the end with `python -m trainers.train "
         "--workdir=...`, or name a .keras file with --model."
     )
-  if workdir:
-    config = pathlib.Path(workdir).expanduser() / "config.json"
-    run = artifacts.read_json(config)["settings"]
-    settings = {name: settings[name] or run[name] for name in settings}
-  if settings["dataset"] is None or settings["data_dir"] is None:
+  settings = reader.read_settings(workdir) if workdir else {}
+  is_of_run = bool(workdir) and dataset in (None, settings["dataset"])
+  dataset = dataset or settings.get("dataset")
+  data_dir = data_dir or settings.get("data_dir")
+  if dataset is None or data_dir is None:
     raise ValueError("--model needs --dataset and --data_dir.")
   for name in import_modules:
     importlib.import_module(name)
   loaded = pgates.load_model(path.expanduser())
   _check(loaded)
-  opened = image_data.open_dataset(
-      settings["dataset"], data_dir=settings["data_dir"]
-  )
+  if is_of_run:
+    # A class renamed or moved since would be a wrong label in the export.
+    _, opened = reader.open_data(workdir, data_dir=data_dir)
+  else:
+    opened = image_data.open_dataset(dataset, data_dir=data_dir)
   num_logits = loaded.output["logits"].shape[-1]
   if num_logits != opened.num_classes:
     raise ValueError(
         f"The network has {num_logits} classes; {opened.name} has "
         f"{opened.num_classes}. Name its own data set with --dataset."
     )
-  return Source(precision.in_float32(loaded), opened, settings["image_size"])
+  return Source(
+      precision.in_float32(loaded),
+      opened,
+      image_size or settings.get("image_size"),
+  )
 
 
 def _check(model):

@@ -5,7 +5,7 @@ import inspect
 import keras
 import numpy as np
 
-from pgates import blocks
+from pgates.layers import blocks
 
 # Of a constructor that passes on what it is given, as Keras looks for one.
 _ANY_ARGUMENTS = inspect.getfullargspec(keras.Model.__init__)

@@ -5,7 +5,7 @@ import zipfile
 
 import keras
 
-from pgates import model as model_lib
+from pgates.training import model as model_lib
 
 
 class NoGatedModel(ValueError):

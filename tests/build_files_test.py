@@ -16,6 +16,7 @@ PACKAGES = (
     "file_io",
     "image_data",
     "pgates",
+    "run_data",
     "tests",
     "tools",
     "trainers",
@@ -83,8 +84,10 @@ def _own_deps(root, path):
       else:
         continue
       break
-  if path.name.endswith("_test.py") and (path.parent / "conftest.py").exists():
-    labels.add(_full_label(root, path.parent, "conftest"))
+  if path.name.endswith("_test.py"):
+    for folder in path.relative_to(root).parents:
+      if (root / folder / "conftest.py").exists():
+        labels.add(_full_label(root, root / folder, "conftest"))
   return labels
 
 

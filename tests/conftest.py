@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 import image_data
-from tests import training_runs
-from trainers import training
+from tests.helpers import training_runs
+from trainers.training import training
 
 # Replicas to test distribution with; only before TensorFlow's first operation.
 tf.config.set_logical_device_configuration(

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 import pgates
-from trainers import config
+from trainers.settings import config
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _README = (_ROOT / "README.md").read_text()

@@ -4,7 +4,7 @@ import json
 import pathlib
 import re
 
-from trainers import comparison_table
+from trainers.comparison import comparison_table
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _TEXT = (_ROOT / "docs" / "results.md").read_text()

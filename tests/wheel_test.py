@@ -25,6 +25,7 @@ for name in (
     "export",
     "file_io",
     "image_data",
+    "run_data",
     "sklearn",
     "tensorflow_datasets",
     "tests",

@@ -17,6 +17,7 @@ PACKAGES = (
     "file_io",
     "image_data",
     "pgates",
+    "run_data",
     "tests",
     "tools",
     "trainers",
@@ -194,9 +195,8 @@ def target(root: pathlib.Path, source: pathlib.PurePath) -> str:
   lines += _file_attributes(root, source)
   if is_test(source):
     labels.add("@pypi//pytest")
-    conftest = source.parent / "conftest.py"
-    if (root / conftest).is_file():
-      labels.add(label(conftest))
+    conftests = (folder / "conftest.py" for folder in source.parents)
+    labels.update(label(each) for each in conftests if (root / each).is_file())
   lines += _labels_attribute(labels)
   rule = "py_test" if is_test(source) else "py_library"
   return "\n".join([f"{rule}(", *(f"    {line}" for line in lines), ")"])

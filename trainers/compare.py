@@ -17,15 +17,15 @@ from absl import flags
 from absl import logging
 
 from file_io import artifacts
-from trainers import comparison
-from trainers import comparison_runs
-from trainers import comparison_summary
-from trainers import comparison_table
-from trainers import flags as shared_flags
-from trainers import report_writer
-from trainers import tensorboard
-from trainers import train_flags
-from trainers import training
+from trainers.comparison import comparison
+from trainers.comparison import comparison_runs
+from trainers.comparison import comparison_summary
+from trainers.comparison import comparison_table
+from trainers.reporting import report_writer
+from trainers.settings import flags as shared_flags
+from trainers.settings import train_flags
+from trainers.training import tensorboard
+from trainers.training import training
 
 _METHODS = flags.DEFINE_list(
     "methods", list(comparison.METHODS), "Of: " + ", ".join(comparison.METHODS)

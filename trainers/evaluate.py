@@ -19,9 +19,10 @@ import tensorflow as tf
 from file_io import artifacts
 import image_data
 import pgates
-from trainers import evaluation
-from trainers import flags as shared_flags
-from trainers import run_folder
+from run_data import reader
+from trainers.evaluation import evaluation
+from trainers.evaluation import run_folder
+from trainers.settings import flags as shared_flags
 
 _STRATEGIES = flags.DEFINE_list(
     "strategies",
@@ -112,7 +113,7 @@ def evaluate_run(
   for strategy in strategies if strategies != ["all"] else []:
     pgates.parse_strategy(strategy)
   _check_output(output)
-  settings, dataset = run_folder.open_data(workdir, data_dir)
+  settings, dataset = reader.open_data(workdir, data_dir=data_dir)
   if reference is not None:
     reference = run_folder.read_reference(reference, dataset.name, split)
   model = pgates.load_model(workdir / model_file)

@@ -13,8 +13,8 @@ from absl import app
 from absl import flags
 from absl import logging
 
-from trainers import flags as shared_flags
-from trainers import report_writer
+from trainers.reporting import report_writer
+from trainers.settings import flags as shared_flags
 
 _REFERENCE = flags.DEFINE_string(
     "reference",

@@ -16,12 +16,12 @@ from absl import flags
 from absl import logging
 import tensorflow as tf
 
-from trainers import distribution
-from trainers import dry_run
-from trainers import flags as shared_flags
-from trainers import loop
-from trainers import train_flags
-from trainers import training
+from trainers.settings import flags as shared_flags
+from trainers.settings import train_flags
+from trainers.training import distribution
+from trainers.training import dry_run
+from trainers.training import loop
+from trainers.training import training
 
 _KEEP_CHECKPOINTS = flags.DEFINE_integer(
     "keep_checkpoints", 2, "How many of the newest stay", lower_bound=1

@@ -1,0 +1,4 @@
+"""Programs that measure, and in `results/` what they wrote.
+
+Imports everything but the tests.
+"""

@@ -1,0 +1,4 @@
+"""What a SavedModel serves, and how its folder is written.
+
+Imports `transforms`.
+"""

@@ -1,0 +1,159 @@
+"""SavedModels in the folders that TensorFlow Serving watches."""
+
+import contextlib
+import os
+import pathlib
+import tempfile
+
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from export.saved_model import graph_stripping
+from export.saved_model import warmup
+from file_io import artifacts
+
+# The sizes that the server pads batches to, and that warm-up runs.
+ALLOWED_BATCH_SIZES = (1, 8, 32)
+
+_BATCHING = """\
+max_batch_size {{ value: {largest} }}
+batch_timeout_micros {{ value: 2000 }}
+max_enqueued_batches {{ value: 100 }}
+num_batch_threads {{ value: {threads} }}
+{sizes}
+"""
+
+
+@contextlib.contextmanager
+def new_version(base):
+  """Yields a folder to write, which becomes the next version at the end.
+
+  A server that watches `base` never sees half a model: the folder is renamed
+  in when the body has ended. If the body raises, nothing is left. Of two
+  exports at once, each gets a version of its own.
+
+  Args:
+    base: folder of the versions 1, 2, 3, ...
+
+  Yields:
+    `Version`, whose `path` is the folder to write; `number` is set at the end.
+  """
+  base = pathlib.Path(base)
+  base.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(
+      dir=base.parent, prefix=f".{base.name}-"
+  ) as temporary:
+    version = Version(pathlib.Path(temporary) / "whole")
+    yield version
+    base.mkdir(exist_ok=True)
+    while version.number is None:
+      number = 1 + max(existing_versions(base), default=0)
+      try:
+        # Fails where another export has just made that version.
+        os.rename(version.path, base / str(number))
+        version.number = number
+      except OSError:
+        if not (base / str(number)).exists():
+          raise
+    version.path = base / str(version.number)
+
+
+class Version:
+  """A version of a served model.
+
+  Args:
+    path: its folder.
+  """
+
+  def __init__(self, path):
+    self.path = path
+    self.number = None
+
+
+def existing_versions(base):
+  """The numbers of the versions in a folder, in order."""
+  base = pathlib.Path(base)
+  if not base.is_dir():
+    return []
+  return sorted(int(p.name) for p in base.iterdir() if p.name.isdigit())
+
+
+def write(server, path, *, name):
+  """Writes a SavedModel with its warm-up requests and batching parameters.
+
+  Args:
+    server: a `serving.Server`.
+    path: the folder to write.
+    name: under which the model is served.
+  """
+  path = pathlib.Path(path)
+  tf.saved_model.save(server, str(path), signatures=server.signatures())
+  graph_stripping.slim(path)
+  warmup.write(
+      path / "assets.extra" / "tf_serving_warmup_requests",
+      name=name,
+      image_shape=server.image_shape,
+      batch_sizes=ALLOWED_BATCH_SIZES,
+      with_threshold=server.takes_threshold,
+  )
+  sizes = "\n".join(f"allowed_batch_sizes: {n}" for n in ALLOWED_BATCH_SIZES)
+  (path / "batching_params.pbtxt").write_text(
+      _BATCHING.format(
+          largest=max(ALLOWED_BATCH_SIZES),
+          threads=os.cpu_count(),
+          sizes=sizes,
+      )
+  )
+
+
+def write_models_config(output_dir):
+  """Writes `models.config` for all models in a folder.
+
+  Args:
+    output_dir: folder whose subfolders hold versions.
+
+  Returns:
+    The path of the file.
+  """
+  output_dir = pathlib.Path(output_dir)
+  entries = "".join(
+      "  config {\n"
+      f'    name: "{base.name}"\n'
+      f'    base_path: "{base.resolve()}"\n'
+      '    model_platform: "tensorflow"\n'
+      "  }\n"
+      for base in sorted(output_dir.iterdir())
+      if base.is_dir() and existing_versions(base)
+  )
+  path = output_dir / "models.config"
+  artifacts.write_text(path, f"model_config_list {{\n{entries}}}\n")
+  return path
+
+
+def check_operations(path, strategy):
+  """Checks what operations a SavedModel is made of.
+
+  Args:
+    path: of the SavedModel.
+    strategy: that it was exported with.
+
+  Raises:
+    ValueError: for an operation that TensorFlow Serving does not link, a
+      variable, or a random operation under a strategy that is not random.
+  """
+  saved = saved_model_pb2.SavedModel()
+  saved.ParseFromString((pathlib.Path(path) / "saved_model.pb").read_bytes())
+  graph = saved.meta_graphs[0].graph_def
+  library = graph.library.function
+  functions = {function.signature.name for function in library}
+  operations = {node.op for f in library for node in f.node_def}
+  # Outside of functions, the names of the assets are variables.
+  bad = {op for op in operations if "PyFunc" in op or "Variable" in op}
+  core = {op for op in operations if hasattr(tf.raw_ops, op)}
+  bad |= operations - functions - core
+  if strategy.partition(":")[0] not in ("sampled", "ensemble"):
+    bad |= {op for op in operations if "Random" in op}
+  if bad:
+    raise ValueError(
+        f"{path} holds operations that must not be served: {sorted(bad)}"
+    )

@@ -1,0 +1,4 @@
+"""Multiply-adds of layers and of whole models.
+
+Imports `layers`.
+"""

@@ -1,0 +1,347 @@
+"""Residual blocks that a gate may bypass, and the branches of ResNets."""
+
+import keras
+import tensorflow as tf
+
+from pgates.layers import executions
+from pgates.layers import gate_ops
+from pgates.layers import normalization
+from pgates.layers import sublayers
+
+
+@keras.saving.register_keras_serializable(package="pgates")
+class GatedResidual(keras.layers.Layer):
+  """Residual block around any branch: `activation(shortcut + z * branch)`.
+
+  A closed gate (z = 0) leaves the shortcut alone, an open one (z = 1) the
+  plain residual block, bit for bit. While training the gate is sampled, with
+  a straight-through gradient; at inference the gate's default rule holds (MAP
+  for learned gates) unless `strategy` says otherwise.
+
+  Args:
+    branch: any Keras layer that keeps the batch dimension; its output must
+      have the shape of the shortcut's. None for a block whose branch was
+      removed: always closed.
+    gate: a gate layer of this package; None for a block that always runs.
+    shortcut: a Keras layer, or None for the identity.
+    activation: name or callable, after the addition; None for none.
+    activated_inputs: whether the inputs have been through `activation` and a
+      second time changes nothing, as behind another such block; a closed gate
+      of a block without `shortcut` then costs nothing.
+    macs: multiply-adds of the branch per example, for branches with layers
+      that `pgates.count_macs` does not know.
+
+  Call arguments:
+    inputs: [batch, ..., channels].
+    threshold: probabilities, [batch] or [], for the strategy `threshold`
+      without a number of its own.
+    training: Python bool; samples the gate, where `strategy` is None.
+    strategy: a rule: `sampled`, `map`, `threshold:T`, `always_open`,
+      `expected`; None for the default.
+    execution: `masked` (compute, then multiply), `routed` (compute only for
+      open gates) or `conditional` (the same, for a batch of one with static
+      shapes); the latter two for inference only.
+
+  Returns:
+    `(outputs, gate, gate_logit)`: [batch, ..., channels], and two float32
+    [batch]: 1 where the block ran, and the logit of running it (100 where the
+    block has no gate, -100 where it has no branch).
+
+  Raises:
+    ValueError: if an argument is out of its range, or a layer of the block
+      has its channels first.
+
+  References:
+    Herrmann, Bowen, Zabih, arXiv 1812.04180v1.
+  """
+
+  def __init__(
+      self,
+      branch,
+      *,
+      gate=None,
+      shortcut=None,
+      activation="relu",
+      activated_inputs=False,
+      macs=None,
+      **kwargs,
+  ):
+    # Keras would cast `threshold` too, and 0.999 is 1 in bfloat16.
+    super().__init__(autocast=False, **kwargs)
+    if macs is not None and macs < 0:
+      raise ValueError(f"`macs` must not be negative. Received: {macs}")
+    if branch is None and gate is not None:
+      raise ValueError(
+          "A block without a branch has nothing to gate: pass gate=None. "
+          f"Received: gate={gate}"
+      )
+    self.branch = branch
+    self.gate = gate
+    self.shortcut = shortcut
+    self.activation = keras.activations.get(activation)
+    self.activated_inputs = activated_inputs
+    self.macs = macs
+
+  def build(self, input_shape):
+    self._check_channels()
+    for layer in (self.branch, self.gate, self.shortcut):
+      if layer is not None and not layer.built:
+        layer.build(input_shape)
+    expected = self._shortcut_shape(input_shape)
+    if self.branch is not None:
+      received = tuple(self.branch.compute_output_shape(input_shape))
+      if received != expected:
+        raise ValueError(
+            f"The branch of {self.name} must end in the shape of its shortcut, "
+            f"{expected}. Received: {received}. Give a `shortcut` layer that "
+            "changes the shape as the branch does."
+        )
+
+  def _check_channels(self):
+    for layer in sublayers.descendants(self):
+      if getattr(layer, "data_format", None) == "channels_first":
+        raise ValueError(
+            f"{layer.name}, in the block {self.name}, has "
+            "data_format='channels_first'; gates, batch norms and routing "
+            "expect [batch, ..., channels]. Build it with "
+            "data_format='channels_last' (Keras's default is that of "
+            "`keras.config.image_data_format()`)."
+        )
+
+  def call(
+      self,
+      inputs,
+      threshold=None,
+      training=None,
+      strategy=None,
+      execution="masked",
+  ):
+    executions.check_execution(execution)
+    if training and execution != "masked":
+      raise ValueError(
+          f"execution={execution!r} is for inference: closed examples have no "
+          "gradient in it. Train with execution='masked'."
+      )
+    inputs = tf.cast(inputs, self.compute_dtype)
+    if self.gate is None or self.branch is None:
+      return self._ungated(inputs)
+    inputs, observed = self.gate.observe(inputs)
+    logits = self.gate(observed)
+    shortcut = self._shortcut(inputs)
+    if strategy is None:
+      strategy = "sampled" if training else self.gate.default_rule
+    rule = gate_ops.parse_rule(strategy)
+    gates, scales = self.gate.decide(logits, rule=rule, threshold=threshold)
+    if rule.name == "always_open":
+      return self._open(inputs, shortcut), gates, logits
+    options = {"activation": self.activation, "closed": self._closed}
+    if training and self._ends_in_batch_norm():
+      options["scaled_branch"] = self._scaled_branch
+    outputs = getattr(executions, execution)(
+        self.branch, inputs, shortcut, gates, scales, **options
+    )
+    return outputs, gates, logits
+
+  def _ends_in_batch_norm(self):
+    # A subclass may call its layers in a way of its own.
+    if type(self.branch) is not keras.Sequential:
+      return False
+    last = self.branch.layers[-1]
+    is_ours = type(last) is normalization.BatchNormalization
+    return is_ours and last.can_scale()
+
+  def _scaled_branch(self, inputs, scales):
+    *layers, norm = self.branch.layers
+    outputs = inputs
+    for layer in layers:
+      outputs = layer(outputs)
+    return norm.scaled(outputs, scales)
+
+  def _open(self, inputs, shortcut):
+    return self.activation(shortcut + self.branch(inputs))
+
+  def _closed(self, shortcut):
+    if self.activated_inputs and self.shortcut is None:
+      return tf.identity(shortcut)
+    return self.activation(shortcut)
+
+  def _shortcut(self, inputs):
+    return inputs if self.shortcut is None else self.shortcut(inputs)
+
+  def _ungated(self, inputs):
+    shortcut = self._shortcut(inputs)
+    sizes = tf.shape(inputs)[:1]
+    is_open = 0.0 if self.branch is None else 1.0
+    gates = tf.fill(sizes, is_open)
+    logits = tf.fill(sizes, (2 * is_open - 1) * gate_ops.OPEN_LOGIT)
+    if self.branch is None:
+      return self._closed(shortcut), gates, logits
+    return self._open(inputs, shortcut), gates, logits
+
+  def _shortcut_shape(self, input_shape):
+    if self.shortcut is None:
+      return tuple(input_shape)
+    return tuple(self.shortcut.compute_output_shape(input_shape))
+
+  def with_layers(self, branch, *, gate, shortcut):
+    """A block of other layers and the same settings.
+
+    Raises:
+      ValueError: if this is an heir of the class, which may do something else.
+    """
+    if type(self) is not GatedResidual:
+      raise ValueError(
+          f"{self.name} is a {type(self).__name__}, and cannot be pruned or "
+          "exported unless that has a `with_layers` of its own."
+      )
+    return GatedResidual(
+        branch,
+        gate=gate,
+        shortcut=shortcut,
+        activation=self.activation,
+        activated_inputs=self.activated_inputs,
+        macs=self.macs,
+        name=self.name,
+        dtype=self.dtype_policy,
+    )
+
+  def compute_output_shape(self, input_shape):
+    batch = (input_shape[0],)
+    return self._shortcut_shape(input_shape), batch, batch
+
+  def compute_output_spec(self, inputs, **kwargs):
+    # By default Keras declares all outputs in the policy's compute type.
+    shapes = self.compute_output_shape(inputs.shape)
+    dtypes = (self.compute_dtype, "float32", "float32")
+    return tuple(map(keras.KerasTensor, shapes, dtypes))
+
+  def get_config(self):
+    serialize = keras.saving.serialize_keras_object
+    return {
+        **super().get_config(),
+        "branch": serialize(self.branch),
+        "gate": serialize(self.gate),
+        "shortcut": serialize(self.shortcut),
+        "activation": keras.activations.serialize(self.activation),
+        "activated_inputs": self.activated_inputs,
+        "macs": self.macs,
+    }
+
+  @classmethod
+  def from_config(cls, config):
+    layers = {
+        name: keras.saving.deserialize_keras_object(config[name])
+        for name in ("branch", "gate", "shortcut")
+    }
+    return cls(**{**config, **layers})
+
+
+def conv(filters, kernel_size, *, strides=1, name=None):
+  """The layers of a bias-free convolution padded as PyTorch does.
+
+  TensorFlow's "same" pads other pixels at stride 2, which would shift the
+  weights of others by half a pixel; there the padding is explicit.
+
+  Args:
+    filters: output channels.
+    kernel_size: odd integer.
+    strides: integer.
+    name: of the convolution.
+
+  Returns:
+    A list of one or two Keras layers.
+  """
+  explicit = strides > 1 and kernel_size > 1
+  layer = keras.layers.Conv2D(
+      filters,
+      kernel_size,
+      strides=strides,
+      padding="valid" if explicit else "same",
+      data_format="channels_last",
+      use_bias=False,
+      kernel_initializer=keras.initializers.VarianceScaling(
+          2.0, mode="fan_out", distribution="untruncated_normal"
+      ),
+      name=name,
+  )
+  if not explicit:
+    return [layer]
+  padding = keras.layers.ZeroPadding2D(
+      kernel_size // 2, data_format="channels_last"
+  )
+  return [padding, layer]
+
+
+def basic_branch(filters, *, strides=1, synchronized=False):
+  """3x3 conv - BN - relu - 3x3 conv - BN, of ResNet-18, 34 and CIFAR.
+
+  Args:
+    filters: output channels.
+    strides: of the first convolution.
+    synchronized: whether batch statistics are over all replicas.
+
+  Returns:
+    A `keras.Sequential`, [batch, height, width, channels] ->
+    [batch, height / strides, width / strides, filters].
+  """
+  norm = normalization.BatchNormalization
+  return keras.Sequential(
+      [
+          *conv(filters, 3, strides=strides, name="conv1"),
+          norm(synchronized=synchronized, name="bn1"),
+          keras.layers.ReLU(),
+          *conv(filters, 3, name="conv2"),
+          norm(synchronized=synchronized, name="bn2"),
+      ],
+      name="branch",
+  )
+
+
+def bottleneck_branch(filters, *, strides=1, synchronized=False):
+  """1x1 - 3x3 (with the stride) - 1x1 convolutions, of ResNet-50 and deeper.
+
+  Args:
+    filters: channels of the 3x3 convolution; the output has four times that.
+    strides: of the 3x3 convolution.
+    synchronized: whether batch statistics are over all replicas.
+
+  Returns:
+    A `keras.Sequential`, [batch, height, width, channels] ->
+    [batch, height / strides, width / strides, 4 * filters].
+  """
+  norm = normalization.BatchNormalization
+  return keras.Sequential(
+      [
+          *conv(filters, 1, name="conv1"),
+          norm(synchronized=synchronized, name="bn1"),
+          keras.layers.ReLU(),
+          *conv(filters, 3, strides=strides, name="conv2"),
+          norm(synchronized=synchronized, name="bn2"),
+          keras.layers.ReLU(),
+          *conv(4 * filters, 1, name="conv3"),
+          norm(synchronized=synchronized, name="bn3"),
+      ],
+      name="branch",
+  )
+
+
+def projection_shortcut(filters, *, strides=1, synchronized=False):
+  """1x1 conv - BN, the shortcut where a block changes the shape.
+
+  Args:
+    filters: output channels.
+    strides: of the convolution.
+    synchronized: whether batch statistics are over all replicas.
+
+  Returns:
+    A `keras.Sequential`.
+  """
+  return keras.Sequential(
+      [
+          *conv(filters, 1, strides=strides, name="conv"),
+          normalization.BatchNormalization(
+              synchronized=synchronized, name="bn"
+          ),
+      ],
+      name="shortcut",
+  )

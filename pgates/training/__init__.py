@@ -1,0 +1,4 @@
+"""`GatedModel`: its losses, steps, metrics, optimizers and callbacks.
+
+Imports `layers` and `costs`.
+"""

@@ -1,0 +1,93 @@
+"""Checks of what a `GatedModel` is made of and compiled with."""
+
+from pgates import graphs
+from pgates.training import losses
+
+
+def check_outputs(outputs, names):
+  """Raises a ValueError unless outputs are a dictionary with these names."""
+  if not isinstance(outputs, dict) or not set(names) <= set(outputs):
+    raise ValueError(
+        f"A GatedModel's outputs are a dict of {names}, as made by "
+        f"`pgates.gated_outputs`. Received: {outputs}"
+    )
+
+
+def check_channels(layers):
+  """Raises a ValueError if a layer of a model has its channels first."""
+  for layer in layers:
+    if getattr(layer, "data_format", None) == "channels_first":
+      raise ValueError(
+          f"{layer.name} has data_format='channels_first'; gates expect "
+          "[batch, ..., channels]. Build the model with "
+          "data_format='channels_last' (Keras's default is that of "
+          "`keras.config.image_data_format()`)."
+      )
+
+
+def check_columns(gates, counted):
+  """Raises a ValueError unless each gated block has a column.
+
+  Args:
+    gates: [batch, columns], an output of the model.
+    counted: the `ModelMacs` of the model.
+  """
+  columns = gates.shape[-1]
+  if columns != len(counted.branches):
+    raise ValueError(
+        f"The output 'gates' has {columns} columns for "
+        f"{len(counted.branches)} gated blocks: {counted.names}. Stack the "
+        "gates of all of them, in call order."
+    )
+
+
+def check_loss_weights(loss_weights, losses):
+  """Raises a ValueError unless factors are of outputs that have a loss.
+
+  Args:
+    loss_weights: factors by the names of outputs, or None.
+    losses: `keras.losses.Loss` by the names of outputs.
+  """
+  is_dict = isinstance(loss_weights, (dict, type(None)))
+  if not is_dict or set(loss_weights or ()) - set(losses):
+    raise ValueError(
+        "`loss_weights` must be a dictionary by the names of outputs that have "
+        f"a loss, {sorted(losses)}. Received: {loss_weights}"
+    )
+
+
+def check_targets(rate_loss, model):
+  """Raises a ValueError unless a rate loss fits the blocks of a model.
+
+  Args:
+    rate_loss: what was given for a `TargetRateLoss`.
+    model: a functional model with a `ModelMacs` under `macs`.
+  """
+  if not isinstance(rate_loss, losses.TargetRateLoss):
+    raise ValueError(
+        f"`rate_loss` must be a pgates.TargetRateLoss. Received: {rate_loss!r}"
+    )
+  targets = rate_loss.target_rate
+  if not isinstance(targets, list):
+    return
+  names = model.macs.names
+  if len(targets) != len(names):
+    raise ValueError(
+        f"{len(targets)} target rates for {len(names)} blocks ({names}). Give "
+        "one for each block, 1 for those that always run."
+    )
+  gated = {
+      block.name
+      for block in graphs.gated_blocks(model)
+      if block.gate is not None
+  }
+  wrong = [
+      name
+      for name, target in zip(names, targets, strict=True)
+      if target == 1 and name in gated
+  ]
+  if wrong:
+    raise ValueError(
+        "A target rate of 1 means that the block always runs, but these have a "
+        f"gate: {wrong}. Build them without one (`always_open` of the ResNets)."
+    )

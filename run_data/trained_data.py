@@ -1,0 +1,89 @@
+"""Which data a run was trained on, to notice that they have changed."""
+
+from absl import logging
+
+import image_data
+
+
+def describe(dataset):
+  """What `config.json` holds of a data set, a dict."""
+  return {
+      "version": dataset.version,
+      "examples": {
+          split: dataset.num_examples(split) for split in image_data.SPLITS
+      },
+      "classes": dataset.class_names,
+  }
+
+
+def check_to_continue(recorded, dataset):
+  """Refuses data that differ at all from those of the run so far.
+
+  Args:
+    recorded: `describe` of then; None, of older runs, is not checked.
+    dataset: an `image_data.ImageDataset`.
+
+  Raises:
+    ValueError: names what differs.
+  """
+  found = _differences(recorded, dataset)
+  if found:
+    raise ValueError(
+        f"{dataset.name} has changed since this run began: {'; '.join(found)}. "
+        "Continue with the same data, or train anew in another --workdir."
+    )
+
+
+def check_to_read(recorded, dataset):
+  """Refuses data of other classes; warns where images are others.
+
+  Args:
+    recorded: `describe` of when the run began; None is not checked.
+    dataset: an `image_data.ImageDataset`.
+
+  Raises:
+    ValueError: names what differs in the classes.
+  """
+  found = _differences(recorded, dataset)
+  if any(each.startswith("classes") for each in found):
+    raise ValueError(
+        f"{dataset.name} has other classes than the run was trained on: "
+        f"{'; '.join(found)}."
+    )
+  if found:
+    logging.warning(
+        "%s has changed since the run was trained (%s): images that are "
+        "evaluated now may have been trained on.",
+        dataset.name,
+        "; ".join(found),
+    )
+
+
+def _differences(recorded, dataset):
+  if recorded is None:
+    return []
+  found, now = [], describe(dataset)
+  then, classes = recorded["classes"], now["classes"]
+  if then != classes:
+    gone = [name for name in then if name not in classes]
+    new = [name for name in classes if name not in then]
+    moved = [a for a, b in zip(then, classes, strict=False) if a != b]
+    found.append(
+        f"classes: in another order ({_names(moved)})"
+        if not gone and not new
+        else f"classes: {len(then)} then, {len(classes)} now (gone: "
+        f"{_names(gone)}; new: {_names(new)})"
+    )
+  found += [
+      f"{split}: {recorded['examples'][split]} images then, {count} now"
+      for split, count in now["examples"].items()
+      if count != recorded["examples"][split]
+  ]
+  if not found and recorded["version"] != now["version"]:
+    found.append(f"version {recorded['version']} then, {now['version']} now")
+  return found
+
+
+def _names(names):
+  shown = ", ".join(names[:5]) or "none"
+  return f"{shown}, ..." if len(names) > 5 else shown

@@ -1,0 +1,31 @@
+"""Tests of `benchmarks.latency`."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_the_program_writes_what_it_measured(tmp_path):
+  output = tmp_path / "latency.json"
+  command = [
+      *[sys.executable, "-m", "benchmarks.latency", f"--output={output}"],
+      *["--network=ResNet18", "--size=32", "--rates=map", "--batch_sizes=1"],
+      "--repeats=2",
+  ]
+  done = subprocess.run(
+      command, cwd=ROOT, capture_output=True, text=True, check=False
+  )
+  assert done.returncode == 0, done.stderr
+  result = json.loads(output.read_text())
+  assert result["network"] == "resnet18" and result["weights"] == "random"
+  assert result["image_shape"] == [32, 32, 3]
+  (row,) = result["rows"]
+  for name, times in row["tflite"].items():
+    assert 0 < times["minimum_ms"] <= times["median_ms"]
+    assert f"{times['median_ms']:.1f} ms" in done.stdout, name

@@ -1,0 +1,40 @@
+"""Tests of `benchmarks.logging_cost`.
+
+The program and others define the same flags, so it has a process of its own.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_share_is_that_of_every_epoch_but_the_first(tmp_path, data_dir):
+  output = tmp_path / "cost.json"
+  done = subprocess.run(
+      [
+          *[sys.executable, "-m", "benchmarks.logging_cost"],
+          *["--preset=digits", "--network=cifar_resnet8", "--epochs=3"],
+          *[f"--data_dir={data_dir}", f"--workdir={tmp_path / 'run'}"],
+          f"--output={output}",
+      ],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+      check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  result = json.loads(output.read_text())
+  logging, steps = result["logging_seconds"], result["step_seconds"]
+  assert len(logging) == len(steps) == 3
+  assert result["share"] == pytest.approx(sum(logging[1:]) / sum(steps[1:]))
+  assert f"{100 * result['share']:.2f} %" in done.stdout
+  history = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+  # 18 steps of 64 images are in the 1,197.
+  seconds = [18 * json.loads(line)["seconds_per_step"] for line in history]
+  assert steps == pytest.approx(seconds)

@@ -1,0 +1,246 @@
+"""Tests of `export.run`."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from export import run
+from export import variants
+from export.checks import self_check
+import image_data
+import pgates
+from tests.helpers import damaged_images
+from tests.helpers import gated_networks
+from tests.helpers import server_loader
+
+
+def _export(**options):
+  run.run(run.Options(**{n: _plain(value) for n, value in options.items()}))
+
+
+def _plain(value):
+  return str(value) if isinstance(value, pathlib.Path) else value
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, tiny_run):
+  folder = tmp_path_factory.mktemp("exported")
+  _export(
+      workdir=tiny_run,
+      output_dir=folder,
+      name="digits",
+      gating=("fixed", "dynamic"),
+      format=("saved_model", "tflite"),
+      num_examples=70,
+  )
+  return folder
+
+
+def test_every_variant_is_written_and_described(exported, tiny_run):
+  described = json.loads((exported / "export.json").read_text())
+  paths = [row["path"] for row in described["variants"]]
+  assert paths == [
+      "digits_fixed/1",
+      "digits_fixed.tflite",
+      "digits_dynamic/1",
+      "digits_dynamic.tflite",
+  ]
+  model = keras.models.load_model(tiny_run / "model.keras", compile=False)
+  dynamic = described["variants"][2]
+  assert dynamic["dense_macs"] == model.macs.dense
+  assert dynamic["threshold"] == 0.5
+  for row in described["variants"]:
+    assert row["accuracy"] == row["keras_accuracy"]
+    assert row["gate_agreement"] == 1
+    assert row["largest_difference"] < 1e-4
+
+
+def test_the_curve_lies_beside_a_model_that_takes_thresholds(exported):
+  curve = json.loads((exported / "export.json").read_text())["threshold_curve"]
+  assert len(curve) == 11
+  for name, expected in (("dynamic", curve), ("fixed", [])):
+    asset = exported / f"digits_{name}" / "1" / "assets" / "gates.json"
+    assert json.loads(asset.read_text())["threshold_curve"] == expected
+
+
+def test_accuracy_is_that_of_the_file_on_the_test_split(
+    exported, tiny_run, data_dir
+):
+  loaded = tf.saved_model.load(str(exported / "digits_dynamic" / "1"))
+  dataset = image_data.open_dataset("digits", data_dir=data_dir)
+  batches = image_data.eval_batches(dataset, "test", batch_size=70)
+  images, labels = next(iter(batches))
+  classes = loaded.signatures["serving_default"](images=images)["classes"]
+  described = json.loads((exported / "export.json").read_text())
+  expected = float(np.mean(classes.numpy() == labels.numpy()))
+  assert described["variants"][2]["accuracy"] == pytest.approx(expected)
+
+
+def test_labels_warm_up_and_configuration_lie_beside(exported):
+  version = exported / "digits_dynamic" / "1"
+  labels = (version / "assets" / "labels.txt").read_text().split()
+  assert labels == [str(i) for i in range(10)]
+  assert (
+      "max_batch_size { value: 32 }"
+      in (version / "batching_params.pbtxt").read_text()
+  )
+  assert 'name: "digits_dynamic"' in (exported / "models.config").read_text()
+  extra = version / "assets.extra" / "tf_serving_warmup_requests"
+  assert len(list(tf.data.TFRecordDataset(str(extra)))) == 15
+
+
+def test_keras_loads_the_saved_model_as_a_layer(exported):
+  layer = keras.layers.TFSMLayer(
+      str(exported / "digits_dynamic" / "1"), call_endpoint="serving_default"
+  )
+  answer = layer(np.zeros((2, 8, 8, 1), np.float32))
+  assert answer["probabilities"].shape == (2, 10)
+
+
+def test_the_loader_of_a_server_answers_as_keras(exported, tiny_run):
+  model = keras.models.load_model(tiny_run / "model.keras", compile=False)
+  images = gated_networks.images(5, (8, 8, 1))
+  thresholds = np.array([0, 0.3, 0.5, 0.9, 1], np.float32)
+  inputs = {"images": images, "threshold": thresholds}
+  answer = server_loader.answers(
+      exported / "digits_dynamic" / "1",
+      {"five": ("serving_threshold", inputs)},
+  )["five"]
+  expected = pgates.with_threshold_input(model).predict_on_batch(
+      {"images": images, "threshold": thresholds}
+  )
+  np.testing.assert_array_equal(answer["gates"], expected["gates"])
+  np.testing.assert_array_equal(
+      answer["executed_macs"], model.macs.executed(expected["gates"])
+  )
+  np.testing.assert_allclose(
+      answer["probabilities"],
+      tf.nn.softmax(expected["logits"]),
+      rtol=1e-4,
+      atol=1e-6,
+  )
+
+
+def test_warm_up_requests_run_and_open_every_branch(exported):
+  version = exported / "digits_dynamic" / "1"
+  loaded = tf.saved_model.load(str(version))
+  extra = version / "assets.extra" / "tf_serving_warmup_requests"
+  opened = []
+  for record in tf.data.TFRecordDataset(str(extra)).as_numpy_iterator():
+    log = prediction_log_pb2.PredictionLog.FromString(record)
+    request = log.predict_log.request
+    answer = loaded.signatures[request.model_spec.signature_name](
+        **{
+            name: tf.constant(tf.make_ndarray(value))
+            for name, value in request.inputs.items()
+        }
+    )
+    opened.append(answer["gates"].numpy().max(axis=0))
+  assert np.all(np.max(opened, axis=0) == 1)
+
+
+def test_verify_only_passes_and_finds_a_damaged_export(exported, tiny_run):
+  options = {
+      "workdir": tiny_run,
+      "output_dir": exported,
+      "num_examples": 20,
+      "verify_only": True,
+  }
+  _export(**options)
+  path = exported / "digits_fixed.tflite"
+  whole = path.read_bytes()
+  path.write_bytes(whole[: len(whole) // 2])
+  with pytest.raises(self_check.CheckFailed, match="does not run"):
+    _export(**options)
+  path.write_bytes(whole)
+
+
+def test_a_users_network_is_exported_from_its_file(tmp_path, data_dir):
+  images = keras.Input((8, 8, 1), name="images")
+  x = keras.layers.Conv2D(4, 3, padding="same")(images)
+  branch = keras.Sequential([keras.layers.Conv2D(4, 3, padding="same")])
+  block = pgates.GatedResidual(branch, gate=pgates.DataDependentGate())
+  x, gate, logit = block(x)
+  x = keras.layers.GlobalAveragePooling2D()(x)
+  outputs = pgates.gated_outputs(keras.layers.Dense(10)(x), [gate], [logit])
+  model = gated_networks.randomize(pgates.GatedModel(images, outputs))
+  model.save(tmp_path / "own.keras")
+  options = {
+      "model": tmp_path / "own.keras",
+      "dataset": "digits",
+      "data_dir": data_dir,
+      "output_dir": tmp_path / "out",
+      "format": ("tflite",),
+      "num_examples": 40,
+  }
+  _export(**options)
+  (row,) = json.loads((tmp_path / "out" / "export.json").read_text())[
+      "variants"
+  ]
+  assert row["path"] == "model_dynamic.tflite"
+  assert row["accuracy"] == row["keras_accuracy"]
+  (tmp_path / "labels.txt").write_text("zero\none\n")
+  with pytest.raises(ValueError, match="2 lines; digits has 10 classes"):
+    _export(**options, labels=tmp_path / "labels.txt")
+
+
+def test_images_that_cannot_be_read_are_left_out_and_named(tmp_path):
+  damaged_images.store_folder(tmp_path / "data")
+  inputs = keras.Input((8, 8, 3))
+  branch = keras.layers.Conv2D(3, 3, padding="same")
+  x, *decision = pgates.GatedResidual(branch, gate=pgates.DataDependentGate())(
+      inputs
+  )
+  logits = keras.layers.GlobalAveragePooling2D()(x)
+  decisions = [[each] for each in decision]
+  model = pgates.GatedModel(inputs, pgates.gated_outputs(logits, *decisions))
+  model.save(tmp_path / "model.keras")
+  options = {
+      "model": tmp_path / "model.keras",
+      "dataset": f"image_folder:{tmp_path / 'data'}",
+      "data_dir": "unused",
+      "image_size": 8,
+      "format": ("tflite",),
+      "output_dir": tmp_path / "exported",
+  }
+  # Four in each split.
+  with pytest.raises(ValueError, match="More than 11 examples cannot be read"):
+    _export(**options, max_bad_examples=11)
+  assert not (tmp_path / "exported" / "export.json").exists()
+  _export(**options, max_bad_examples=12)
+  described = json.loads((tmp_path / "exported" / "export.json").read_text())
+  assert len(described["bad_examples"]) == 12
+  assert {"03.jpg", "17.jpg", "18.jpg", "39.jpg"} == {
+      pathlib.Path(name).name for name in described["bad_examples"]
+  }
+
+
+def test_names_say_the_gating_where_two_are_served():
+  fixed, dynamic = (
+      variants.Variant(g, "saved_model") for g in ("fixed", "dynamic")
+  )
+  file = variants.Variant("fixed", "tflite", "int8")
+  assert run.name_of("a", fixed, [fixed, file]) == "a"
+  assert run.name_of("a", fixed, [fixed, dynamic]) == "a_fixed"
+  assert run.name_of("a", dynamic, [fixed, dynamic]) == "a_dynamic"
+  assert run.name_of("a", file, [fixed, file]) == "a_fixed_int8.tflite"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workdir": "/no/where"}, "There is no"),
+        ({"workdir": "x", "strategy": "prune:0.5"}, "does not go with"),
+        ({"workdir": "x", "gating": ("both",)}, "takes names out of"),
+        ({"workdir": "x", "strategy": "mapp"}, "Expected a strategy"),
+    ],
+)
+def test_bad_options_are_refused_before_any_work(tmp_path, options, message):
+  with pytest.raises((ValueError, OSError), match=message):
+    _export(output_dir=tmp_path / "out", **options)
+  assert not (tmp_path / "out").exists()

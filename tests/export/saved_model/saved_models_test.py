@@ -1,0 +1,121 @@
+"""Tests of `export.saved_model.saved_models`."""
+
+import threading
+
+import pytest
+import tensorflow as tf
+
+from export.saved_model import saved_models
+from export.saved_model import serving
+import pgates
+from tests.helpers import gated_networks
+
+
+def _publish(base, text="whole"):
+  with saved_models.new_version(base) as version:
+    version.path.mkdir()
+    (version.path / "saved_model.pb").write_text(text)
+  return version
+
+
+def test_versions_rise(tmp_path):
+  base = tmp_path / "digits"
+  assert [_publish(base).number for _ in range(3)] == [1, 2, 3]
+  (base / "7").mkdir()
+  version = _publish(base)
+  assert version.number == 8 and version.path == base / "8"
+  assert saved_models.existing_versions(base) == [1, 2, 3, 7, 8]
+
+
+def test_a_failed_export_leaves_nothing(tmp_path):
+  base = tmp_path / "digits"
+  _publish(base)
+  with pytest.raises(RuntimeError):
+    with saved_models.new_version(base) as version:
+      version.path.mkdir()
+      raise RuntimeError
+  assert [path.name for path in tmp_path.rglob("*")] == [
+      "digits",
+      "1",
+      "saved_model.pb",
+  ]
+
+
+def test_half_a_version_is_never_seen(tmp_path):
+  base = tmp_path / "digits"
+  with saved_models.new_version(base) as version:
+    version.path.mkdir()
+    assert not saved_models.existing_versions(base)
+  assert saved_models.existing_versions(base) == [1]
+
+
+def test_exports_at_once_get_versions_of_their_own(tmp_path):
+  base = tmp_path / "digits"
+  barrier, found = threading.Barrier(6), []
+
+  def export(i):
+    with saved_models.new_version(base) as version:
+      version.path.mkdir()
+      (version.path / "text").write_text(str(i))
+      barrier.wait()
+    found.append(
+        (version.number, (version.path / "text").read_text() == str(i))
+    )
+
+  threads = [threading.Thread(target=export, args=(i,)) for i in range(6)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert sorted(found) == [(i, True) for i in range(1, 7)]
+
+
+def test_models_config_names_every_model(tmp_path):
+  for name in ("digits_fixed", "digits_dynamic"):
+    _publish(tmp_path / name)
+  (tmp_path / "not_a_model").mkdir()
+  text = saved_models.write_models_config(tmp_path).read_text()
+  assert text.count("config {") == 2
+  assert f'base_path: "{tmp_path / "digits_fixed"}"' in text
+  assert text.count("{") == text.count("}")
+
+
+def test_a_folder_weighs_at_most_a_tenth_more_than_its_weights(tmp_path):
+  model = gated_networks.randomize(
+      pgates.CifarResNet(14, input_shape=(8, 8, 1))
+  )
+  (tmp_path / "asset").write_text("{}")
+  server = serving.Server(
+      model, "map", labels=tmp_path / "asset", gates=tmp_path / "asset"
+  )
+  path = tmp_path / "model"
+  saved_models.write(server, path, name="cifar")
+  whole = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+  weights = 4 * model.count_params()
+  assert 700_000 < weights < whole < 1.1 * weights
+
+
+def _save(function, folder):
+  module = tf.Module()
+  module.run = tf.function(function, input_signature=[tf.TensorSpec([None])])
+  tf.saved_model.save(module, str(folder), signatures=module.run)
+  return folder
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda x: x + tf.random.uniform([]), "RandomUniform"),
+        (lambda x: tf.numpy_function(abs, [x], tf.float32), "PyFunc"),
+    ],
+)
+def test_operations_that_must_not_be_served_are_found(tmp_path, function, name):
+  path = _save(function, tmp_path / "model")
+  with pytest.raises(ValueError, match=name):
+    saved_models.check_operations(path, "map")
+
+
+def test_random_strategies_may_draw(tmp_path):
+  path = _save(lambda x: x + tf.random.uniform([]), tmp_path / "model")
+  saved_models.check_operations(path, "sampled")
+  saved_models.check_operations(path, "ensemble:3")

@@ -1,0 +1,157 @@
+"""Tests of `trainers.comparison.comparison`."""
+
+import dataclasses
+
+import pytest
+
+from file_io import artifacts
+from tests.helpers import training_runs
+from trainers.comparison import comparison
+
+METHODS = list(comparison.METHODS)
+
+
+def _recipe():
+  settings = dataclasses.asdict(training_runs.config("--learning_rate=0.3"))
+  del settings["target_rates"]
+  return settings
+
+
+def test_cells_are_every_method_target_and_seed_one_seed_after_the_other():
+  cells = comparison.make_cells(METHODS, [0.4, 0.8], range(3))
+  assert len(cells) == len(set(cells)) == 3 * (2 + 4 * 2)
+  assert [cell.seed for cell in cells] == [0] * 10 + [1] * 10 + [2] * 10
+  of_one = {(cell.method, cell.target_rate) for cell in cells[:10]}
+  assert of_one == {
+      ("ungated", None),
+      ("stochastic_depth", None),
+      *((m, target) for m in METHODS[2:] for target in (0.4, 0.8)),
+  }
+  assert len({cell.name for cell in cells}) == 30
+
+
+@pytest.mark.parametrize(
+    ("method", "gate", "rate_loss"),
+    [
+        ("per_layer_dependent", "dependent", "per_layer"),
+        ("per_batch_dependent", "dependent", "per_batch"),
+        ("per_layer_independent", "independent", "per_layer"),
+        ("per_batch_independent", "independent", "per_batch"),
+    ],
+)
+def test_cell_sets_gate_loss_target_and_seed_and_keeps_the_recipe(
+    method, gate, rate_loss
+):
+  cell = comparison.Cell(method, 0.4, 3)
+  assert cell.name == f"{method}_0.4/seed3"
+  config = cell.config(_recipe())
+  assert (config.gate, config.rate_loss) == (gate, rate_loss)
+  assert (config.target_rates, config.seed) == ([0.4], 3)
+  assert config.learning_rate == 0.3
+
+
+@pytest.mark.parametrize(
+    ("method", "gate", "strategies"),
+    [
+        ("ungated", "none", {"always_open"}),
+        (
+            "stochastic_depth",
+            "stochastic_depth",
+            {"map", "sampled", "ensemble:5", "expected", "always_open"},
+        ),
+    ],
+)
+def test_methods_without_learned_gates_have_no_target(method, gate, strategies):
+  (cell,) = comparison.make_cells([method], [0.4, 0.8], [1])
+  assert cell.name == f"{method}/seed1"
+  assert cell.config(_recipe()).gate == gate
+  assert set(cell.strategies()) == strategies
+
+
+@pytest.mark.parametrize(
+    ("methods", "rates", "seeds", "message"),
+    [
+        (
+            ["ungated", "aig"],
+            [0.5],
+            [0],
+            "Unknown methods: aig. Known: ungated",
+        ),
+        (METHODS, [0.5, 1.5], [0], r"in \(0, 1\].*\[1.5\]"),
+        (METHODS, [0.0], [0], r"in \(0, 1\]"),
+        ([], [0.5], [0], "different methods"),
+        (METHODS, [0.5, 0.5], [0], r"different target rates.*\[0.5, 0.5\]"),
+    ],
+)
+def test_lists_that_do_not_fit_are_refused(methods, rates, seeds, message):
+  with pytest.raises(ValueError, match=message):
+    comparison.make_cells(methods, rates, seeds)
+
+
+def _write_cell(folder):
+  strategies = {
+      "map": {"gate_open_rates": [1.0, 0.0], "accuracy": 0.9},
+      "sampled": {"gate_open_rates": [0.99, 0.5], "accuracy": 0.8},
+  }
+  evaluation = {
+      "parameters": 7,
+      "dense_macs": 100,
+      "gates": [{"name": "a", "macs": 1}, {"name": "b", "macs": 2}],
+      "strategies": strategies,
+      "threshold_curves": {"test": "t", "validation": "v"},
+  }
+  artifacts.write_json(folder / "evaluation.json", evaluation)
+  artifacts.write_json(folder / "recalibrated.json", {"strategies": "again"})
+  artifacts.write_json_lines(
+      folder / "history.jsonl",
+      [
+          {"seconds_per_step": seconds, "seconds": 10.0, "open_rate": rate}
+          for seconds, rate in [
+              (9.0, 0.9),
+              (1.0, 0.7),
+              (2.0, 0.6),
+              (3.0, 0.6),
+              (None, 0.5),
+          ]
+      ],
+  )
+  return strategies
+
+
+def test_results_of_a_cell_are_those_of_its_files(tmp_path):
+  cell = comparison.Cell("per_batch_dependent", 0.4, 0)
+  strategies = _write_cell(tmp_path / cell.name)
+  assert comparison.read_cell(tmp_path, cell) == {
+      "method": "per_batch_dependent",
+      "target_rate": 0.4,
+      "seed": 0,
+      "folder": "per_batch_dependent_0.4/seed0",
+      "parameters": 7,
+      "dense_macs": 100,
+      "blocks": ["a", "b"],
+      "seconds_per_step": 1.0,
+      "training_seconds": 50.0,
+      "trained_open_rate": 0.5,
+      "strategies": strategies,
+      # As sampled: under MAP both gates would count.
+      "collapsed_share": 0.5,
+      "open_rate_variance": pytest.approx((0.49 / 2) ** 2),
+      "recalibrated": "again",
+      "curves": {"test": "t", "validation": "v"},
+  }
+
+
+def test_cell_is_finished_when_all_its_files_are_there(tmp_path):
+  cell = comparison.Cell("per_batch_dependent", 0.4, 0)
+  ungated = comparison.Cell("ungated", None, 0)
+  options = {"num_recalibration_batches": 7}
+  for name in ("recalibrated.json", "evaluation.json"):
+    assert not comparison.is_finished(tmp_path, cell, **options)
+    value = {"recalibrate_batch_norm": 7}
+    artifacts.write_json(tmp_path / cell.name / name, value)
+  assert comparison.is_finished(tmp_path, cell, **options)
+  # On as many batches as are asked for.
+  assert not comparison.is_finished(tmp_path, cell, num_recalibration_batches=8)
+  assert not comparison.is_finished(tmp_path, ungated, **options)
+  artifacts.write_json(tmp_path / ungated.name / "evaluation.json", {})
+  assert comparison.is_finished(tmp_path, ungated, **options)

@@ -1,0 +1,56 @@
+"""Tests of the program `trainers.report`.
+
+Its flags and those of `trainers.evaluate` share names, so it has a process of
+its own.
+"""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+from file_io import artifacts
+from tests.helpers import compared_runs
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def _report(*arguments):
+  return subprocess.run(
+      [sys.executable, "-m", "trainers.report", *arguments],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+      check=False,
+  )
+
+
+def test_the_program_writes_the_page_and_says_where(tiny_run, tmp_path):
+  for name in ("config.json", "model.keras", "history.jsonl"):
+    shutil.copy(tiny_run / name, tmp_path / name)
+  evaluation = {
+      "dataset": "digits",
+      "split": "test",
+      "examples": 300,
+      "dense_macs": 1000,
+      "gates": [{"name": f"block{i}", "macs": 1} for i in range(3)],
+      "strategies": {
+          "map": compared_runs.strategy(0.8125),
+          "always_open": compared_runs.strategy(0.5),
+      },
+  }
+  artifacts.write_json(tmp_path / "evaluation.json", evaluation)
+  # Its own reference: the same data.
+  done = _report(f"--workdir={tmp_path}", f"--reference={tmp_path}")
+  assert done.returncode == 0, done.stderr
+  path = tmp_path / "report.html"
+  assert f"Wrote {path}: open it in a browser." in done.stdout
+  assert "81.25 %" in path.read_text()
+  assert "ungated network<" in path.read_text()
+
+
+def test_what_a_user_can_mend_is_said_in_one_line(tmp_path):
+  done = _report(f"--workdir={tmp_path}")
+  assert done.returncode == 1
+  assert "trainers.report: " in done.stderr and "config.json" in done.stderr
+  assert "Traceback" not in done.stderr

@@ -1,0 +1,4 @@
+"""Programs that train, evaluate, compare and report; their parts in rooms.
+
+Imports `pgates`, `image_data`, `run_data` and `file_io`.
+"""

@@ -1,0 +1,4 @@
+"""Runs of several methods and seeds, and what they say together.
+
+Imports `settings`, `training` and `evaluation`.
+"""

@@ -1,0 +1,177 @@
+"""Cells of a comparison: one recipe under several methods, targets, seeds."""
+
+import dataclasses
+import pathlib
+
+from file_io import artifacts
+import pgates
+from trainers.evaluation import run_folder
+from trainers.settings import config as config_lib
+
+# What each method sets, over the recipe.
+METHODS = {
+    "ungated": {"gate": "none"},
+    "stochastic_depth": {"gate": "stochastic_depth"},
+    "per_layer_dependent": {"gate": "dependent", "rate_loss": "per_layer"},
+    "per_batch_dependent": {"gate": "dependent", "rate_loss": "per_batch"},
+    "per_layer_independent": {"gate": "independent", "rate_loss": "per_layer"},
+    "per_batch_independent": {"gate": "independent", "rate_loss": "per_batch"},
+}
+# What a cell sets over the recipe.
+OWN_SETTINGS = ("gate", "rate_loss", "target_rates", "seed")
+# What a cell is evaluated under; those that its network can take.
+STRATEGIES = (
+    *("map", "sampled", "ensemble:5", "expected", "always_open"),
+    *("budget:0.7", "prune:0.5"),
+)
+# Batch norms are estimated anew for these.
+RECALIBRATED = ("map", "prune:0.5")
+RECALIBRATED_FILE = "recalibrated.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """One training run.
+
+  Args:
+    method: a key of `METHODS`.
+    target_rate: of open gates; None for methods that learn no gates.
+    seed: of the run.
+  """
+
+  method: str
+  target_rate: float | None
+  seed: int
+
+  @property
+  def name(self):
+    """Of its folder below that of the comparison."""
+    target = "" if self.target_rate is None else f"_{self.target_rate:g}"
+    return f"{self.method}{target}/seed{self.seed}"
+
+  @property
+  def learns_gates(self):
+    return self.target_rate is not None
+
+  def config(self, settings):
+    """The `Config` of the run.
+
+    Args:
+      settings: dict of the recipe, to which the cell's own settings come.
+    """
+    own = {**METHODS[self.method], "seed": self.seed}
+    # Without a target, all gates may be open: no rate loss is made.
+    own["target_rates"] = [self.target_rate or 1.0]
+    return config_lib.Config(**{**settings, **own})
+
+  def strategies(self):
+    """What the run is evaluated under."""
+    if self.method == "ungated":
+      return ["always_open"]
+    measured = ("budget", "prune")
+    return [
+        strategy
+        for strategy in STRATEGIES
+        if self.learns_gates or not strategy.startswith(measured)
+    ]
+
+
+def make_cells(methods, target_rates, seeds):
+  """All cells, the first seed's first, so that a part of them is balanced.
+
+  Args:
+    methods: list of keys of `METHODS`.
+    target_rates: list of rates in (0, 1].
+    seeds: list of integers.
+
+  Returns:
+    A list of `Cell`.
+
+  Raises:
+    ValueError: if a list is empty, doubled or holds what it must not.
+  """
+  unknown = sorted(set(methods) - set(METHODS))
+  if unknown:
+    raise ValueError(
+        f"Unknown methods: {', '.join(unknown)}. Known: {', '.join(METHODS)}"
+    )
+  wrong = [rate for rate in target_rates if not 0 < rate <= 1]
+  if wrong:
+    raise ValueError(f"Target rates are in (0, 1]. Received: {wrong}")
+  lists = {"methods": methods, "target rates": target_rates, "seeds": seeds}
+  for name, values in lists.items():
+    if not values or len(set(values)) < len(values):
+      raise ValueError(f"Expected different {name}. Received: {values}")
+  return [
+      Cell(method, target, seed)
+      for seed in seeds
+      for method in methods
+      for target in (target_rates if "rate_loss" in METHODS[method] else [None])
+  ]
+
+
+def read_cell(workdir, cell):
+  """The results of a finished cell.
+
+  Args:
+    workdir: of the comparison.
+    cell: a `Cell`.
+
+  Returns:
+    A dict for JSON.
+  """
+  folder = pathlib.Path(workdir) / cell.name
+  evaluation = artifacts.read_json(folder / "evaluation.json")
+  history = artifacts.read_json_lines(folder / "history.jsonl")
+  result = {
+      **dataclasses.asdict(cell),
+      "folder": cell.name,
+      "parameters": evaluation["parameters"],
+      "dense_macs": evaluation["dense_macs"],
+      "blocks": [gate["name"] for gate in evaluation["gates"]],
+      "seconds_per_step": run_folder.seconds_per_step(history),
+      "training_seconds": sum(line["seconds"] for line in history),
+      # What the rate loss saw at the end: gates sampled, on training images.
+      "trained_open_rate": history[-1].get("open_rate"),
+      "strategies": evaluation["strategies"],
+      **_collapse(evaluation["strategies"]),
+  }
+  if cell.learns_gates:
+    recalibrated = artifacts.read_json(folder / RECALIBRATED_FILE)
+    result["recalibrated"] = recalibrated["strategies"]
+    result["curves"] = evaluation["threshold_curves"]
+  return result
+
+
+def _collapse(strategies):
+  """As trained: under MAP a data-independent gate is never in between."""
+  if "sampled" not in strategies:
+    return {"collapsed_share": None, "open_rate_variance": None}
+  rates = strategies["sampled"]["gate_open_rates"]
+  return {
+      "collapsed_share": pgates.collapsed_share(rates),
+      "open_rate_variance": pgates.open_rate_variance(rates),
+  }
+
+
+def is_finished(workdir, cell, *, num_recalibration_batches):
+  """Whether nothing of a cell remains to be run.
+
+  Args:
+    workdir: of the comparison.
+    cell: a `Cell`.
+    num_recalibration_batches: that statistics are to be re-estimated on.
+
+  Returns:
+    A bool.
+  """
+  folder = pathlib.Path(workdir) / cell.name
+  if not (folder / "evaluation.json").exists():
+    return False
+  if not cell.learns_gates:
+    return True
+  path = folder / RECALIBRATED_FILE
+  if not path.exists():
+    return False
+  found = artifacts.read_json(path)["recalibrate_batch_norm"]
+  return found == num_recalibration_batches

@@ -1,0 +1,160 @@
+"""Runs the cells of a comparison, each in processes of its own."""
+
+from concurrent import futures
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from file_io import artifacts
+from trainers.comparison import comparison
+from trainers.settings import config as config_lib
+
+
+class Stopped(Exception):
+  """SIGTERM came; the runs under way have saved their state."""
+
+
+class ComparisonRuns:
+  """Runs what is not finished yet of a comparison.
+
+  Args:
+    cells: list of `comparison.Cell`.
+    settings: dict of the recipe.
+    workdir: of the comparison.
+    num_recalibration_batches: to re-estimate batch-norm statistics on.
+    num_jobs: runs at a time, which share the processor cores.
+  """
+
+  def __init__(
+      self, cells, settings, workdir, *, num_recalibration_batches, num_jobs=1
+  ):
+    self._cells = cells
+    self._settings = settings
+    self._workdir = pathlib.Path(workdir)
+    self._num_batches = num_recalibration_batches
+    self._num_jobs = num_jobs
+    self._processes = set()
+    self._stop_requested = threading.Event()
+    # Else a process may start after `request_stop` has ended the others.
+    self._lock = threading.RLock()
+
+  def run(self, echo=print):
+    """Runs everything that is missing.
+
+    Args:
+      echo: prints a line.
+
+    Raises:
+      ValueError: if the folder holds a comparison of another recipe.
+      subprocess.CalledProcessError: if a run failed, when the others under way
+        have saved; its log says why.
+      Stopped: after `request_stop`.
+    """
+    self._check_same_recipe()
+    # All, or none: a setting that does not fit is found before any work.
+    configs = {cell: cell.config(self._settings) for cell in self._cells}
+    artifacts.write_json(self._workdir / "recipe.json", self._settings)
+    missing = [
+        cell
+        for cell in self._cells
+        if not comparison.is_finished(
+            self._workdir, cell, num_recalibration_batches=self._num_batches
+        )
+    ]
+    done = len(self._cells) - len(missing)
+    echo(f"{done} of {len(self._cells)} runs are finished.")
+    start = time.monotonic()
+    with futures.ThreadPoolExecutor(self._num_jobs) as pool:
+      running = {
+          pool.submit(self._run_cell, cell, configs[cell]): cell
+          for cell in missing
+      }
+      try:
+        for number, future in enumerate(futures.as_completed(running), 1):
+          future.result()
+          left = (time.monotonic() - start) / number * (len(missing) - number)
+          echo(
+              f"[{done + number}/{len(self._cells)}] "
+              f"{running[future].name}, about {left / 60:.0f} min left"
+          )
+      except BaseException:
+        self.request_stop()
+        raise
+
+  def request_stop(self):
+    """Lets the runs under way save and end; no other is begun."""
+    with self._lock:
+      self._stop_requested.set()
+      for process in self._processes:
+        process.terminate()
+
+  def _check_same_recipe(self):
+    path = self._workdir / "recipe.json"
+    if not path.exists():
+      return
+    found = config_lib.differences(self._settings, artifacts.read_json(path))
+    if found:
+      raise ValueError(
+          f"{self._workdir} holds a comparison of another recipe: "
+          f"{'; '.join(found)}. Give the same flags to continue it, or another "
+          "--workdir."
+      )
+
+  def _run_cell(self, cell, config):
+    """Trains and evaluates."""
+    folder = self._workdir / cell.name
+    folder.mkdir(parents=True, exist_ok=True)
+    place = [f"--workdir={folder}"]
+    data = [f"--data_dir={config.data_dir}"]
+    if not (folder / "model.keras").exists():
+      self._call("train", config_lib.to_flags(config) + place, folder)
+    strategies = f"--strategies={','.join(cell.strategies())}"
+    curve = ["--threshold_curve"] * cell.learns_gates
+    if cell.learns_gates:
+      again = [
+          f"--strategies={','.join(comparison.RECALIBRATED)}",
+          f"--recalibrate_batch_norm={self._num_batches}",
+          f"--output={comparison.RECALIBRATED_FILE}",
+      ]
+      self._call("evaluate", [*place, *data, *again], folder)
+    self._call("evaluate", [*place, *data, strategies, *curve], folder)
+
+  def _call(self, program, arguments, folder):
+    """Runs a program of ours to its end."""
+    command = [sys.executable, "-m", f"trainers.{program}", *arguments]
+    with (folder / "log.txt").open("a") as log:
+      with self._lock:
+        if self._stop_requested.is_set():
+          raise Stopped
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env=self._environment()
+        )
+        self._processes.add(process)
+      code = process.wait()
+      with self._lock:
+        self._processes.remove(process)
+    if self._stop_requested.is_set() and code:
+      raise Stopped
+    if code:
+      raise subprocess.CalledProcessError(code, command)
+
+  def _environment(self):
+    if self._num_jobs == 1:
+      return None
+    cores = len(os.sched_getaffinity(0))
+    threads = str(max(1, cores // self._num_jobs))
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return os.environ | dict.fromkeys(names, threads)
+
+
+def stop_on_sigterm(runs):
+  """Lets SIGTERM stop the runs of a comparison.
+
+  Args:
+    runs: `ComparisonRuns`.
+  """
+  signal.signal(signal.SIGTERM, lambda *_: runs.request_stop())

@@ -1,0 +1,229 @@
+"""What a comparison says: means over seeds, and answers with intervals."""
+
+import collections
+
+from trainers.comparison import comparison_statistics as statistics
+
+# Shares of the ungated network's multiply-adds at which methods meet.
+SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+# Which methods meet there.
+PAIRS = (
+    ("per_batch_dependent", "per_layer_dependent"),
+    ("per_batch_independent", "per_layer_independent"),
+)
+_MEASURES = (
+    *("collapsed_share", "open_rate_variance", "seconds_per_step"),
+    *("parameters", "trained_open_rate"),
+)
+_MOST = 0.5  # Of the gates.
+_BYPASSED = (0.25, 0.40)  # Of the blocks, by the paper.
+_PRUNED = "prune:0.5"
+
+
+def summarize(results):
+  """Summarizes the cells of a comparison.
+
+  Args:
+    results: list of dicts, as of `comparison.read_cell`.
+
+  Returns:
+    A dict for JSON: `dense_macs` of the ungated network; `blocks`, names of
+    the blocks; `rows`, one for each method and target; `equal_macs`,
+    accuracies and paired differences at equal multiply-adds; `answers`; and
+    `cells`, the results themselves.
+  """
+  groups = _grouped(results)
+  reference = groups.get(("ungated", None), results)
+  dense = reference[0]["dense_macs"]
+  learned = {key: cells for key, cells in groups.items() if key[1] is not None}
+  return {
+      "dense_macs": dense,
+      "blocks": results[0]["blocks"],
+      "rows": [_row(key, cells, dense) for key, cells in groups.items()],
+      "equal_macs": _equal_macs(learned, dense),
+      "answers": {
+          "collapse": _each(learned, _collapse),
+          "pruned": _each(learned, _pruned, dense),
+          "against_ungated": _against_ungated(groups, dense),
+          "strategies": _strategies(learned, dense),
+      },
+      "cells": results,
+  }
+
+
+def _grouped(results):
+  """(method, target) -> cells by seed, in the order that they come in."""
+  groups = collections.defaultdict(list)
+  for cell in sorted(results, key=lambda cell: cell["seed"]):
+    groups[cell["method"], cell["target_rate"]].append(cell)
+  return groups
+
+
+def _each(groups, summarize_cells, *arguments):
+  return [
+      {
+          "method": method,
+          "target_rate": target,
+          **summarize_cells(cells, *arguments),
+      }
+      for (method, target), cells in groups.items()
+  ]
+
+
+def _row(key, cells, dense):
+  method, target = key
+  row = {"method": method, "target_rate": target}
+  for name in _MEASURES:
+    values = [cell[name] for cell in cells]
+    row[name] = None if None in values else statistics.spread(values)
+  for kind in ("strategies", "recalibrated"):
+    if kind in cells[0]:
+      row[kind] = {
+          name: _spreads([cell[kind][name] for cell in cells], dense)
+          for name in cells[0][kind]
+      }
+  return row
+
+
+def _spreads(evaluations, dense):
+  return {
+      "accuracy": _spread_of("accuracy", evaluations),
+      "open_rate": _spread_of("open_rate", evaluations),
+      "macs_share": statistics.spread([e["macs"] / dense for e in evaluations]),
+  }
+
+
+def _spread_of(name, evaluations):
+  return statistics.spread([evaluation[name] for evaluation in evaluations])
+
+
+def _equal_macs(groups, dense):
+  """Accuracies of each method where it spends equally, by share."""
+  curves = collections.defaultdict(lambda: collections.defaultdict(list))
+  for (method, _), cells in groups.items():
+    for cell in cells:
+      curves[method][cell["seed"]].append(cell["curves"])
+  return [_at_share(curves, share, dense) for share in SHARES]
+
+
+def _at_share(curves, share, dense):
+  accuracies = {}
+  for method, by_seed in curves.items():
+    found = {
+        seed: statistics.chosen_accuracy_at(of_seed, share * dense)
+        for seed, of_seed in by_seed.items()
+    }
+    reached = {s: value for s, value in found.items() if value is not None}
+    if reached:
+      accuracies[method] = reached
+  differences = []
+  for ours, theirs in PAIRS:
+    pairs = _pairs(accuracies.get(ours, {}), accuracies.get(theirs, {}))
+    if pairs:
+      difference = statistics.difference(*zip(*pairs, strict=True))
+      differences.append({"ours": ours, "theirs": theirs, **difference})
+  return {
+      "macs_share": share,
+      "accuracy": {
+          method: statistics.spread(list(by_seed.values()))
+          for method, by_seed in accuracies.items()
+      },
+      "differences": differences,
+  }
+
+
+def _pairs(ours, theirs):
+  """Values of the seeds that have one in both."""
+  return [(ours[s], theirs[s]) for s in sorted(set(ours) & set(theirs))]
+
+
+def _collapse(cells):
+  """How many gates are almost always or almost never open, when sampled."""
+  shares = [cell["collapsed_share"] for cell in cells]
+  return {
+      "collapsed_share": statistics.spread(shares),
+      "runs_with_most_collapsed": sum(share > _MOST for share in shares),
+  }
+
+
+def _pruned(cells, dense):
+  """The pruned network against its gated self under MAP."""
+  pruned = [cell["strategies"][_PRUNED] for cell in cells]
+  again = [cell["recalibrated"][_PRUNED] for cell in cells]
+  gated = [cell["strategies"]["map"]["accuracy"] for cell in cells]
+
+  def minus_gated(evaluations):
+    return statistics.difference([e["accuracy"] for e in evaluations], gated)
+
+  return {
+      "macs_share": statistics.spread([e["macs"] / dense for e in pruned]),
+      "parameters_share": statistics.spread(
+          [
+              e["parameters"] / cell["parameters"]
+              for e, cell in zip(pruned, cells, strict=True)
+          ]
+      ),
+      "minus_map": minus_gated(pruned),
+      "recalibrated_minus_map": minus_gated(again),
+  }
+
+
+def _against_ungated(groups, dense):
+  """Gated networks, under MAP, against the ungated one of the same seed."""
+  ungated = {
+      cell["seed"]: cell["strategies"]["always_open"]["accuracy"]
+      for cell in groups.get(("ungated", None), [])
+  }
+  found = []
+  for (method, target), cells in groups.items():
+    if method == "ungated":
+      continue
+    # Stochastic depth has no decision of its own: its rule runs every block.
+    name = "expected" if target is None else "map"
+    gated = {cell["seed"]: cell["strategies"][name] for cell in cells}
+    accuracy = {seed: e["accuracy"] for seed, e in gated.items()}
+    pairs = _pairs(accuracy, ungated)
+    if not pairs:
+      continue
+    low, high = _BYPASSED
+    bypassed = statistics.spread([1 - e["open_rate"] for e in gated.values()])
+    found.append(
+        {
+            "method": method,
+            "target_rate": target,
+            "strategy": name,
+            "bypassed": bypassed,
+            "bypassed_as_in_the_paper": low <= bypassed["mean"] <= high,
+            "macs_share": statistics.spread(
+                [e["macs"] / dense for e in gated.values()]
+            ),
+            "difference": statistics.difference(*zip(*pairs, strict=True)),
+        }
+    )
+  return found
+
+
+def _strategies(groups, dense):
+  """Each strategy against MAP; a seed counts with the mean of its runs."""
+  gains = collections.defaultdict(lambda: collections.defaultdict(list))
+  shares = collections.defaultdict(lambda: collections.defaultdict(list))
+  for cells in groups.values():
+    for cell in cells:
+      base = cell["strategies"]["map"]["accuracy"]
+      for name, result in cell["strategies"].items():
+        gains[name][cell["seed"]].append(result["accuracy"] - base)
+        shares[name][cell["seed"]].append(result["macs"] / dense)
+  return [
+      {
+          "strategy": name,
+          "minus_map": statistics.difference(
+              _means(by_seed), [0.0] * len(by_seed)
+          ),
+          "macs_share": statistics.spread(_means(shares[name])),
+      }
+      for name, by_seed in gains.items()
+  ]
+
+
+def _means(by_seed):
+  return [sum(values) / len(values) for values in by_seed.values()]

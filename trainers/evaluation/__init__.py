@@ -1,0 +1,4 @@
+"""Evaluation of a run's network under strategies.
+
+Imports `settings` and `training`.
+"""

@@ -1,0 +1,161 @@
+"""The report of one run."""
+
+import pathlib
+
+import pgates
+from trainers.reporting import report_page
+from trainers.reporting import report_plots
+
+_COLUMNS = ["strategy", "accuracy", "+-", "top-5", "open rate", "MACs"]
+_COLUMNS += ["MACs %", "patterns"]
+_STATIC = ("prune", "top_k")  # The same blocks for every example.
+
+
+def page(
+    workdir, *, settings, evaluation, history, decisions, classes, ungated=None
+):
+  """The page of a run.
+
+  Args:
+    workdir: its folder.
+    settings: of its `config.json`.
+    evaluation: its `evaluation.json`.
+    history: its `history.jsonl`.
+    decisions: `report_measurements.Decisions`, or None without gates.
+    classes: names of the classes.
+    ungated: `evaluation.json` of an ungated network, or None.
+
+  Returns:
+    HTML.
+  """
+  dense = (ungated or evaluation)["dense_macs"]
+  sections = [_accuracy(evaluation, dense, ungated)]
+  if decisions is not None:
+    sections += _gates(evaluation, history, decisions, classes)
+  else:
+    sections.append(
+        report_page.section("Gates", "This network has no gates to look at.")
+    )
+  sections.append(
+      report_page.section(
+          "Configuration",
+          "What the run can be made again with.",
+          report_page.settings(settings),
+      )
+  )
+  return report_page.page(
+      f"{settings['network']} on {settings['dataset']}: "
+      f"{pathlib.Path(workdir).name}",
+      sections,
+  )
+
+
+def _point(result, dense):
+  return {
+      "macs": result["macs"] / dense,
+      "accuracy": result["accuracy"],
+      "accuracy_std": result.get("accuracy_std"),
+  }
+
+
+def _accuracy(evaluation, dense, ungated):
+  strategies = evaluation["strategies"]
+  points = {name: _point(result, dense) for name, result in strategies.items()}
+  pruned = [points[n] for n in points if n.startswith(_STATIC)]
+  # An ensemble's passes would leave the others no room.
+  apart = (*_STATIC, "ensemble")
+  series = [(n, [p]) for n, p in points.items() if not n.startswith(apart)]
+  curve = [
+      _point(point, dense)
+      for point in evaluation.get("threshold_curves", {}).get("test", ())
+  ]
+  reference = None
+  if ungated is not None:
+    reference = _point(ungated["strategies"]["always_open"], dense)
+  plot = report_plots.svg(
+      report_plots.accuracy_against_macs,
+      series,
+      pruned=pruned,
+      curve=curve,
+      ungated=reference,
+      label="Accuracy against executed multiply-adds, by strategy",
+  )
+  rows = [_row(name, result, dense) for name, result in strategies.items()]
+  text = (
+      f"{evaluation['examples']:,} examples of {evaluation['split']} of "
+      f"{evaluation['dataset']}. MACs are multiply-adds per example, gates "
+      f"included, in % of {dense:,}; +- is the standard deviation over seeds "
+      "of the noise. An ensemble, which counts every pass, is in the table "
+      "alone."
+  )
+  return report_page.section(
+      "Strategies", text, plot, report_page.table(_COLUMNS, rows)
+  )
+
+
+def _row(name, result, dense):
+  deviation = result.get("accuracy_std")
+  return [
+      name,
+      f"{100 * result['accuracy']:.2f} %",
+      "" if deviation is None else f"{100 * deviation:.2f}",
+      f"{100 * result['top5_accuracy']:.2f} %",
+      f"{result['open_rate']:.3f}",
+      f"{result['macs']:,.0f}",
+      f"{100 * result['macs'] / dense:.1f}",
+      f"{result['gate_patterns']:.0f}",
+  ]
+
+
+def _gates(evaluation, history, decisions, classes):
+  names = [gate["name"] for gate in evaluation["gates"]]
+  dense = evaluation["dense_macs"]
+  training = report_plots.svg(
+      report_plots.open_rates,
+      list(zip(*(line["gate_open_rates"] for line in history), strict=True)),
+      rows=names,
+      columns=[str(line["epoch"]) for line in history],
+      column_label="epoch",
+      label="Open rate of each gate over the epochs of training",
+  )
+  by_class = report_plots.svg(
+      report_plots.open_rates,
+      pgates.class_open_rates(decisions.gates, decisions.labels, len(classes)),
+      rows=classes,
+      columns=names,
+      row_label="class",
+      label="Open rate of each gate on each class",
+  )
+  macs = report_plots.svg(
+      report_plots.macs_of_examples,
+      decisions.macs / dense,
+      label="Distribution of executed multiply-adds over examples",
+  )
+
+  def shown(indices):
+    return report_page.examples(decisions, indices, classes, dense)
+
+  return [
+      report_page.section(
+          "Open rates over training",
+          "Sampled, on training images, in %.",
+          training,
+      ),
+      report_page.section(
+          "Open rates by class",
+          "At the end, under MAP, on the evaluated split, in %.",
+          by_class,
+      ),
+      report_page.section(
+          "Multiply-adds by example",
+          f"Under MAP. The gates form {decisions.num_patterns} different "
+          "patterns.",
+          macs,
+      ),
+      report_page.section(
+          "The cheapest examples",
+          "A filled square is an open gate, from the first block on.",
+          shown(decisions.cheapest),
+      ),
+      report_page.section("The dearest examples", "", shown(decisions.dearest)),
+  ]

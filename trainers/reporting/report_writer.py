@@ -1,0 +1,79 @@
+"""The page of a run or a comparison: what goes in, and the file."""
+
+import pathlib
+
+from file_io import artifacts
+import image_data
+import pgates
+from run_data import reader
+from trainers.evaluation import run_folder
+from trainers.reporting import report_comparison
+from trainers.reporting import report_measurements
+from trainers.reporting import report_run
+
+
+def write_report(workdir, *, reference=None, data_dir=None):
+  """Writes `report.html` into the folder of a run or a comparison.
+
+  A comparison gets its main plot as `comparison.svg`, too.
+
+  Args:
+    workdir: the folder.
+    reference: the workdir of an ungated network to mark, for a run; or None.
+    data_dir: of the data sets; None for the run's.
+
+  Returns:
+    The path of the page.
+
+  Raises:
+    FileNotFoundError: if something is missing; says what writes it.
+    ValueError: if the reference was evaluated on something else.
+  """
+  workdir = pathlib.Path(workdir).expanduser()
+  if (workdir / "recipe.json").exists():
+    text = _of_comparison(workdir)
+  else:
+    text = _of_run(workdir, reference, data_dir)
+  path = workdir / "report.html"
+  artifacts.write_text(path, text)
+  return path
+
+
+def _of_comparison(workdir):
+  run_folder.check_files(workdir, "comparison.json")
+  value = artifacts.read_json(workdir / "comparison.json")
+  plot = report_comparison.methods_plot(value, standalone=True)
+  artifacts.write_text(workdir / "comparison.svg", plot)
+  return report_comparison.page(value)
+
+
+def _of_run(workdir, reference, data_dir):
+  run_folder.check_files(workdir, "config.json", "evaluation.json")
+  settings, dataset = reader.open_data(workdir, data_dir=data_dir)
+  evaluation = artifacts.read_json(workdir / "evaluation.json")
+  split = evaluation["split"]
+  ungated = None
+  if reference is not None:
+    ungated = run_folder.read_reference(reference, dataset.name, split)
+  # Older evaluations do not say.
+  model_file = evaluation.get("model_file", "model.keras")
+  run_folder.check_files(workdir, model_file)
+  model = pgates.load_model(workdir / model_file)
+  decisions = None
+  if any(block.gate is not None for block in pgates.gated_blocks(model)):
+    # Evaluation has bounded how many cannot be read.
+    bad_examples = image_data.BadExamples()
+    with bad_examples.explained():
+      batches = run_folder.batches(
+          settings, dataset, split, bad_examples=bad_examples
+      )
+      decisions = report_measurements.decide(model, batches.test)
+  return report_run.page(
+      workdir,
+      settings=settings,
+      evaluation=evaluation,
+      history=artifacts.read_json_lines(workdir / "history.jsonl"),
+      decisions=decisions,
+      classes=dataset.class_names,
+      ungated=ungated,
+  )

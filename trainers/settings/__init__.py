@@ -1,0 +1,4 @@
+"""The settings of a run: one record, its flags, and presets.
+
+Imports nothing else of `trainers`.
+"""

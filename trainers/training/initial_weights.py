@@ -1,0 +1,161 @@
+"""Weights of other networks to start from, whatever program wrote them."""
+
+import importlib
+import pathlib
+import re
+
+import keras
+import numpy as np
+from safetensors import numpy as safetensors
+
+import pgates
+from pgates import model_files
+from pgates.networks import torch_weights
+
+_GATE_ENTRY = re.compile(r"(layer\d+\.\d+\.)fc(?:1|2|1bn)\.")
+_KERAS_SUFFIXES = (".h5", ".hdf5", ".weights")
+_SUFFIXES = ".keras, .safetensors, .npz, .pth, .pt or .tar"
+_OTHER_LAYOUT = (
+    "Residual networks of Keras Applications and KerasCV have another layout "
+    "(biased convolutions, other epsilons and padding, strides on the first "
+    "1x1), so that their weights would compute something else here. Take "
+    "torchvision's or timm's, as .safetensors, .npz or .pth."
+)
+
+
+def load_initial_weights(model, path):
+  """Takes the weights of another network.
+
+  Gates keep their own, but for those of a ConvNet-AIG checkpoint into
+  data-dependent gates.
+
+  Args:
+    model: a `pgates.GatedModel` of `networks.build_network`.
+    path: the workdir of a run; a `.keras` file of ours; or a file of arrays by
+      torchvision's, timm's or ConvNet-AIG's names: `.safetensors`, `.npz`, and
+      where PyTorch is installed `.pth`, `.pt` or `.tar`.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ImportError: for a file of PyTorch's, if it is not installed.
+    ValueError: if a weight is missing there or has another shape, which is
+      named, or the layout is another. The model is then as before.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    path = path / "model.keras"
+  if not path.is_file():
+    raise FileNotFoundError(
+        f"--init_from: there is no {path}. Give the workdir of a finished run, "
+        f"or a file: {_SUFFIXES}."
+    )
+  try:
+    if path.suffix == ".keras":
+      _load_keras(model, path)
+    else:
+      _load_torch(model, _read_state(path))
+  except ValueError as error:
+    raise ValueError(f"--init_from={path}: {error}") from error
+
+
+def _load_keras(model, path):
+  try:
+    other = pgates.load_model(path)
+  except model_files.NoGatedModel as error:
+    raise ValueError(f"{error} {_OTHER_LAYOUT}") from error
+  theirs = _weights(other)
+  pairs = []
+  for name, variable in _weights(model).items():
+    value = theirs.get(name)
+    if value is None or value.shape != variable.shape:
+      found = "missing" if value is None else f"of shape {tuple(value.shape)}"
+      raise ValueError(
+          f"{name} of shape {tuple(variable.shape)} is {found} there. The "
+          "networks must agree but for their gates."
+      )
+    pairs.append((variable, value))
+  for variable, value in pairs:
+    variable.assign(value)
+
+
+def _weights(layer, prefix=""):
+  """Weights but those of gates, by name; a reloaded model's paths differ."""
+  if isinstance(layer, pgates.GatedResidual):
+    parts = [layer.branch, layer.shortcut]
+  elif isinstance(layer, keras.Model):
+    parts = layer.layers
+  else:
+    return {f"{prefix}/{v.name}": v for v in layer.weights}
+  found = {}
+  for part in parts:
+    if part is not None:
+      found |= _weights(part, f"{prefix}/{part.name}".removeprefix("/"))
+  return found
+
+
+def _load_torch(model, state):
+  gates = {type(block.gate) for block in pgates.gated_blocks(model)}
+  # Blocks that are always open have none.
+  takes_gates = gates - {type(None)} == {pgates.DataDependentGate}
+  has_gates = any(_GATE_ENTRY.search(name) for name in state)
+  gated = {
+      torch_weights.block_prefix(block)
+      for block in pgates.gated_blocks(model)
+      if takes_gates and block.gate is not None
+  }
+  state = {
+      name: value
+      for name, value in state.items()
+      if not (match := _GATE_ENTRY.search(name)) or match[1] in gated
+  }
+  pgates.load_torch_state(
+      model, state, fresh_gates=not (has_gates and takes_gates)
+  )
+
+
+def _read_state(path):
+  """The arrays of a file, by their names."""
+  if path.suffix in _KERAS_SUFFIXES:
+    raise ValueError(_OTHER_LAYOUT)
+  if path.suffix not in _READERS:
+    raise ValueError(f"Expected {_SUFFIXES}. Received: {path.suffix!r}")
+  try:
+    return _READERS[path.suffix](path)
+  except (ImportError, FileNotFoundError):
+    raise
+  except Exception as error:  # Each library has errors of its own.
+    raise ValueError(
+        f"The file is damaged, or no {path.suffix} file: {error}"
+    ) from error
+
+
+def _read_npz(path):
+  arrays = np.load(path)
+  if isinstance(arrays, np.ndarray):
+    raise ValueError("it holds one array without a name")
+  with arrays:
+    return dict(arrays)
+
+
+def _read_torch(path):
+  try:
+    torch = importlib.import_module("torch")
+  except ImportError as error:
+    raise ImportError(
+        f"--init_from={path} needs PyTorch: `pip install torch`, or save the "
+        "state_dict where it is installed, as .npz: numpy.savez(path, **{k: "
+        "v.numpy() for k, v in state.items()})."
+    ) from error
+  content = torch.load(path, map_location="cpu", weights_only=True)
+  # A checkpoint of a training run holds the weights beside other things.
+  state = content.get("state_dict", content)
+  return {name: value.float().numpy() for name, value in state.items()}
+
+
+_READERS = {
+    ".npz": _read_npz,
+    ".safetensors": safetensors.load_file,
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+    ".tar": _read_torch,
+}

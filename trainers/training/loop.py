@@ -1,0 +1,191 @@
+"""The loop over epochs and steps, which may stop after any step."""
+
+import math
+import sys
+import time
+import warnings
+
+import keras
+import numpy as np
+
+from file_io import artifacts
+import pgates
+from trainers.training import distribution
+from trainers.training import run_checkpoints
+
+
+class Stopped(Exception):
+  """The run was asked to stop, and has saved its state."""
+
+
+class Loop:
+  """Epochs of training and validation.
+
+  Keras's `fit` can start at an epoch, but not within one.
+
+  Args:
+    model: a compiled `pgates.GatedModel`.
+    epochs: to train in all.
+    steps_per_epoch: of a whole epoch.
+    checkpoints: `RunCheckpoints`.
+    history_path: file of one line an epoch.
+    epoch_writer: a `tensorboard.EpochWriter`; None where this process writes
+      no files.
+    checkpoint_steps: after how many steps within an epoch the state is saved,
+      again and again.
+    save_best: callable without arguments, called after an epoch whose
+      validation accuracy is the highest so far; or None.
+  """
+
+  def __init__(
+      self,
+      model,
+      *,
+      epochs,
+      steps_per_epoch,
+      checkpoints,
+      history_path,
+      epoch_writer,
+      checkpoint_steps,
+      save_best=None,
+  ):
+    self._model = model
+    self._epochs = epochs
+    self._steps_per_epoch = steps_per_epoch
+    self._checkpoints = checkpoints
+    self._history_path = history_path
+    self._epoch_writer = epoch_writer
+    self._checkpoint_steps = checkpoint_steps
+    self._save_best = save_best
+    self._stop_requested = False
+    self._any_worker = distribution.any_worker(model.distribute_strategy)
+
+  def request_stop(self):
+    """Lets the loop save and raise `Stopped` after the current step."""
+    self._stop_requested = True
+
+  def run(self, train, validation, *, position, callbacks):
+    """Trains from a position to the end.
+
+    Args:
+      train: data set of batches, starting at the position.
+      validation: data set of batches.
+      position: where the run is.
+      callbacks: Keras callbacks.
+
+    Raises:
+      Stopped: after `request_stop`, when the state is saved.
+    """
+    history = artifacts.read_json_lines(self._history_path)[: position.epoch]
+    callbacks = keras.callbacks.CallbackList(
+        callbacks,
+        add_progbar=True,
+        model=self._model,
+        epochs=self._epochs,
+        steps=self._steps_per_epoch,
+        verbose=self._verbosity(),
+    )
+    strategy = self._model.distribute_strategy
+    batches = iter(strategy.experimental_distribute_dataset(train))
+    callbacks.on_train_begin()
+    for epoch in range(position.epoch, self._epochs):
+      first = position.step if epoch == position.epoch else 0
+      history.append(
+          self._run_epoch(batches, validation, epoch, first, callbacks)
+      )
+      if self._epoch_writer is not None:
+        artifacts.write_json_lines(self._history_path, history)
+        self._epoch_writer.write(history[-1])
+      if self._save_best is not None and _is_best(history):
+        self._save_best()
+      self._checkpoints.save(run_checkpoints.Position(epoch + 1))
+      if self._any_worker(self._stop_requested):
+        raise Stopped
+    callbacks.on_train_end()
+
+  def _run_epoch(self, batches, validation, epoch, first, callbacks):
+    """Trains and validates; returns the epoch's line of the history."""
+    start = time.monotonic()
+    callbacks.on_epoch_begin(epoch)
+    if not first:
+      self._model.reset_metrics()
+    self._train(batches, epoch, first, callbacks)
+    train = self._metrics()
+    seconds = {"seconds_per_step": None}
+    if first < self._steps_per_epoch:  # Else it was stopped at its very end.
+      elapsed = time.monotonic() - start
+      seconds["seconds_per_step"] = elapsed / (self._steps_per_epoch - first)
+    rates = {"gate_open_rates": self._rates()}
+    evaluate(self._model, validation, callbacks=callbacks)
+    train |= {f"val_{name}": value for name, value in self._metrics().items()}
+    rates["val_gate_open_rates"] = self._rates()
+    callbacks.on_epoch_end(epoch, train)
+    seconds["seconds"] = round(time.monotonic() - start, 3)
+    return {
+        "epoch": epoch + 1,
+        # JSON has no NaN; callbacks want one.
+        **{k: v if math.isfinite(v) else None for k, v in train.items()},
+        **self._schedules(),
+        **rates,
+        **seconds,
+    }
+
+  def _train(self, batches, epoch, first, callbacks):
+    train_step = self._model.make_train_function()
+    for step in range(first, self._steps_per_epoch):
+      callbacks.on_train_batch_begin(step)
+      logs = train_step(batches)
+      callbacks.on_train_batch_end(step, logs)
+      stops = self._any_worker(self._stop_requested)
+      # At its end, an epoch is saved with its history.
+      is_due = (step + 1) % self._checkpoint_steps == 0
+      if stops or (is_due and step + 1 < self._steps_per_epoch):
+        self._checkpoints.save(run_checkpoints.Position(epoch, step + 1))
+      if stops:
+        raise Stopped
+
+  def _verbosity(self):
+    if self._epoch_writer is None:
+      return 0
+    return 1 if sys.stdout.isatty() else 2
+
+  def _metrics(self):
+    results = self._model.get_metrics_result()
+    return {name: _plain(value) for name, value in results.items()}
+
+  def _rates(self):
+    return [_plain(rate) for rate in self._model.gate_open_rates.result()]
+
+  def _schedules(self):
+    blocks = pgates.gated_blocks(self._model)
+    gates = [block.gate for block in blocks if block.gate is not None]
+    values = {"learning_rate": _plain(self._model.optimizer.learning_rate)}
+    if gates:
+      values["temperature"] = _plain(gates[0].current_temperature)
+    return values
+
+
+def evaluate(model, batches, *, callbacks=None):
+  """Evaluates a network; its metrics then hold the results.
+
+  Args:
+    model: a compiled `pgates.GatedModel`.
+    batches: finite data set of batches.
+    callbacks: of Keras.
+  """
+  with warnings.catch_warnings():
+    # Keras says so wherever it does not know the number of batches before, as
+    # where images may have to be skipped.
+    warnings.filterwarnings("ignore", "Your input ran out of data")
+    model.evaluate(batches, callbacks=callbacks, verbose=0)
+
+
+def _is_best(history):
+  """Whether the last epoch's validation accuracy is above all before."""
+  *before, last = (line["val_accuracy"] or 0.0 for line in history)
+  return last > max(before, default=-1.0)
+
+
+def _plain(value):
+  # Not `float` alone, which cannot read a variable that replicas mirror.
+  return float(np.asarray(value))
