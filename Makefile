@@ -6,8 +6,10 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .PHONY: help test test-all lint format lock build-files demo clean
 
-# Tried in turn until one is Python 3.11.
-PYTHON ?= python3.11 python3
+# The Pythons that will do, oldest first. pyproject.toml lists them too.
+VERSIONS := 3.11 3.12 3.13
+# Tried in turn until one is of these. An existing .venv keeps its own.
+PYTHON ?= $(VERSIONS:%=python%) python3
 WORKDIR ?= runs/demo
 DATA_DIR ?= $(HOME)/tensorflow_datasets
 # Processes that run tests, which take about 2 GB each.
@@ -28,18 +30,19 @@ help: ## Show this list
 	@echo "Variables: PYTHON WORKDIR DATA_DIR JOBS ARGS"
 
 .PHONY: .venv
-.venv: $(STAMP) ## Install requirements_lock.txt into .venv (needs Python 3.11)
+.venv: $(STAMP) ## Install requirements_lock.txt in .venv (Python 3.11 to 3.13)
 
 $(STAMP): requirements_lock.txt
 	@rm -f $@
 	@for python in $(PYTHON); do \
-	  if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
-	      2>/dev/null; then \
+	  if "$$python" -c 'import sys; \
+	      sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv[1:])' \
+	      $(VERSIONS) 2>/dev/null; then \
 	    exec "$$python" -m venv --clear .venv; \
 	  fi; \
 	done; \
-	echo "Python 3.11 is needed; none among: $(PYTHON)." >&2; \
-	echo "Install it, or name it: make PYTHON=/path/to/python3.11" >&2; \
+	echo "Python 3.11, 3.12 or 3.13 is needed; none among: $(PYTHON)." >&2; \
+	echo "Install one, or name it: make PYTHON=/path/to/python3.13" >&2; \
 	exit 1
 	$(RUN) -m pip install --require-hashes -r requirements_lock.txt
 	@touch $@
@@ -64,7 +67,8 @@ lock: ## Pin requirements anew (`make lock ARGS=--upgrade`: newest versions)
 	  if "$$python" -m venv "$$directory" 2>/dev/null; then break; fi; \
 	done && \
 	"$$directory/bin/python" -m pip install --quiet uv && \
-	"$$directory/bin/uv" pip compile --quiet --python-version 3.11 \
+	"$$directory/bin/uv" pip compile --quiet --universal \
+	  --python-version $(firstword $(VERSIONS)) \
 	  --generate-hashes --no-emit-index-url --no-header $(ARGS) \
 	  --output-file requirements_lock.txt \
 	  requirements.txt requirements_test.txt
