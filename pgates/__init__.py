@@ -15,11 +15,11 @@ from pgates.inference.strategies import parse_strategy
 from pgates.inference.strategies import STRATEGIES
 from pgates.inference.strategies import with_strategy
 from pgates.layers.blocks import GatedResidual
-from pgates.layers.gates import DataDependentGate
-from pgates.layers.gates import DataIndependentGate
+from pgates.layers.data_dependent_gate import DataDependentGate
+from pgates.layers.data_independent_gate import DataIndependentGate
 from pgates.layers.gates import Gate
-from pgates.layers.gates import StochasticDepthGate
 from pgates.layers.normalization import BatchNormalization
+from pgates.layers.stochastic_depth_gate import StochasticDepthGate
 from pgates.model_files import load_model
 from pgates.networks.resnet import CifarResNet
 from pgates.networks.resnet import ResNet18

@@ -73,6 +73,45 @@ class _Constants:
     )
     return outputs
 
+  def scope(self, seed_state):
+    """In it, the layer's weights are constants.
+
+    Args:
+      seed_state: the variable of a seed. Each run of the graph draws it anew:
+        a server has no variable to keep it in.
+
+    Returns:
+      A context manager.
+    """
+    variables = (
+        *self._layer.trainable_variables,
+        *self._layer.non_trainable_variables,
+    )
+    values = [*self._trainable, *self._others]
+    pairs = zip(variables, values, strict=True)
+    return _ConstantScope(
+        {id(variable): value for variable, value in pairs}, id(seed_state)
+    )
+
+
+class _ConstantScope(keras.StatelessScope):
+  """Makes a constant where a variable is read, and none where it is not."""
+
+  def __init__(self, values, seed_state):
+    super().__init__()
+    self._constants = values
+    self._seed_state = seed_state
+
+  def get_current_value(self, variable):
+    if id(variable) == self._seed_state:
+      drawn = tf.random.uniform(
+          variable.shape, maxval=tf.int32.max, dtype=tf.int32
+      )
+      return tf.cast(drawn, variable.dtype)
+    if id(variable) in self._constants:
+      return tf.constant(self._constants[id(variable)])
+    return super().get_current_value(variable)
+
 
 def _values(variables):
   return [np.asarray(variable) for variable in variables]
@@ -110,6 +149,7 @@ class FrozenGate(pgates.Gate):
 
   def __init__(self, inner, average_pool):
     super().__init__(name=inner.name, temperature=inner.temperature)
+    self.inner = inner
     self.default_rule = inner.default_rule
     self.pools = average_pool and inner.reads_mean
     self.constants = _Constants(inner)
@@ -125,10 +165,7 @@ class FrozenGate(pgates.Gate):
       inputs = tf.squeeze(inputs, [1, 2])
     return self.constants.call(inputs)
 
-  def sample(self, logits):
-    # A stateful op: a server has no variable to keep a seed's state in.
-    uniform = tf.random.uniform(
-        tf.shape(logits), minval=np.finfo(np.float32).tiny
-    )
-    noise = tf.math.log(uniform) - tf.math.log1p(-uniform)
-    return tf.cast(logits + noise > 0, tf.float32)
+  def decide(self, logits, *, rule, threshold=None):
+    # The gate's own, which a subclass may have overridden.
+    with self.constants.scope(self.inner.seed_generator.state):
+      return self.inner.decide(logits, rule=rule, threshold=threshold)

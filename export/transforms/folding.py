@@ -57,37 +57,9 @@ def fold_layer(layer):
 def _fold_block(block):
   return block.with_layers(
       None if block.branch is None else fold_layer(block.branch),
-      gate=_fold_gate(block.gate),
+      gate=None if block.gate is None else block.gate.folded(_fold),
       shortcut=None if block.shortcut is None else fold_layer(block.shortcut),
   )
-
-
-def _fold_gate(gate):
-  # Of this very class: those of others may read something else.
-  return FoldedGate(gate) if type(gate) is pgates.DataDependentGate else gate
-
-
-class FoldedGate(pgates.DataDependentGate):
-  """A data-dependent gate whose batch norm is in its hidden layer.
-
-  Args:
-    gate: a built `pgates.DataDependentGate`.
-  """
-
-  def __init__(self, gate):
-    super().__init__(
-        hidden_units=gate.hidden_units,
-        initial_probability=gate.initial_probability,
-        temperature=gate.temperature,
-        seed=gate.seed,
-        name=gate.name,
-    )
-    self.hidden = _fold(gate.hidden, gate.norm)
-    self.norm = keras.layers.Identity()
-    self.logit = gate.logit
-
-  def build(self, *_):
-    pass
 
 
 def _fold_sequential(sequential):

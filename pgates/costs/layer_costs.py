@@ -178,13 +178,8 @@ def _sequential(layer, input_shape):
 
 
 @layer_macs.register(gates_lib.Gate)
-def _free_gate(layer, input_shape):
-  del input_shape
-  if any(len(variable.shape) > 1 for variable in layer.weights):
-    raise ValueError(unknown_layer(layer))  # Somebody's own, with a kernel.
-  return 0
-
-
-@layer_macs.register(gates_lib.DataDependentGate)
-def _dependent_gate(layer, input_shape):
-  return input_shape[-1] * layer.hidden_units + layer.hidden_units
+def _gate(layer, input_shape):
+  macs = layer.macs(input_shape)
+  if macs is None:
+    raise ValueError(unknown_layer(layer))
+  return macs

@@ -156,7 +156,7 @@ def sample(logits, *, temperature, seed, offset=0):
 
 
 @tf.custom_gradient
-def with_mean(inputs):
+def identity_and_mean(inputs):
   """Inputs as they are, and their mean over space, with one gradient.
 
   The gradient of a mean is as large as the inputs. As an operation of its own

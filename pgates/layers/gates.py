@@ -1,23 +1,67 @@
-"""Gates: layers that turn a block's input into the logit of running it."""
+"""What all gates are: layers that give the logit of running a block.
 
-import math
+A kind of gate is a subclass of `Gate` in a file of its own, and a line in
+`gate_kinds`. What other rooms need to know of a kind, the class says itself.
+"""
+
+import dataclasses
+from typing import Any
+from typing import Self
 
 import keras
 import tensorflow as tf
 
 from pgates.layers import gate_ops
-from pgates.layers import normalization
 from pgates.layers import replicas
 from pgates.layers import sublayers
 
 
-def _check_probability(name, value, *, one_allowed=False):
+def check_probability(name: str, value: float, *, one_allowed=False) -> None:
+  """Raises a ValueError for what is no probability above 0 (and below 1)."""
   upper = 0.0 < value <= 1.0 if one_allowed else 0.0 < value < 1.0
   if not upper:
     interval = "(0, 1]" if one_allowed else "(0, 1)"
     raise ValueError(
         f"`{name}` must be a probability in {interval}. Received: {value}"
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class GateVariable:
+  """What an optimizer is told of a gate's variable.
+
+  Args:
+    decays: whether weight decay acts on it.
+  """
+
+  decays: bool = True
+
+  @staticmethod
+  def of(variable: keras.Variable) -> "GateVariable | None":
+    """What a gate has said of a variable; None if it is no gate's."""
+    return getattr(variable, "gate_variable", None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GateSettings:
+  """What a network asks of all its gates, whatever their kind.
+
+  Args:
+    temperature: as of `Gate`.
+    initial_probability: P(open) at the start; None for the kind's own.
+    synchronized: whether batch statistics are over all replicas.
+  """
+
+  temperature: float = 1.0
+  initial_probability: float | None = None
+  synchronized: bool = False
+
+  def arguments(self) -> dict[str, Any]:
+    """Arguments of a gate with a temperature and an initial probability."""
+    arguments = {"temperature": self.temperature}
+    if self.initial_probability is not None:
+      arguments["initial_probability"] = self.initial_probability
+    return arguments
 
 
 @keras.saving.register_keras_serializable(package="pgates")
@@ -33,6 +77,7 @@ class Gate(keras.layers.Layer):
       `pgates.TemperatureSchedule` moves that.
     seed: integer; the noise is a function of it and of the number of calls.
       None draws one from Python's generator (`keras.utils.set_random_seed`).
+    **kwargs: of `keras.layers.Layer`.
 
   Raises:
     ValueError: if the temperature is not positive.
@@ -40,10 +85,12 @@ class Gate(keras.layers.Layer):
 
   # The rule at inference when none is asked for.
   default_rule = "map"
+  # Whether training moves its probabilities; others need no rate loss.
+  is_learned = True
   # Whether `call` reads nothing but the mean over space.
   reads_mean = False
 
-  def __init__(self, *, temperature=1.0, seed=None, **kwargs):
+  def __init__(self, *, temperature: float = 1.0, seed=None, **kwargs):
     kwargs["dtype"] = "float32"
     super().__init__(**kwargs)
     if not temperature > 0:
@@ -54,6 +101,23 @@ class Gate(keras.layers.Layer):
     self.seed = seed
     self.seed_generator = keras.random.SeedGenerator(seed)
 
+  @classmethod
+  def for_block(
+      cls, index: int, num_blocks: int, settings: GateSettings
+  ) -> Self:
+    """The gate of one block of a network that is built with this kind.
+
+    Args:
+      index: of the block, from 0.
+      num_blocks: of the network.
+      settings: those that mean nothing to the kind are ignored.
+
+    Returns:
+      A layer named "gate".
+    """
+    del index, num_blocks
+    return cls(**settings.arguments(), name="gate")
+
   def build(self, input_shape):
     self.current_temperature = self.add_weight(
         name="current_temperature",
@@ -63,7 +127,44 @@ class Gate(keras.layers.Layer):
         autocast=False,
     )
 
-  def observe(self, inputs):
+  def mark_variables(self) -> None:
+    """Tells optimizers which variables are a gate's; its block calls this."""
+    for variable in self.variables:
+      variable.gate_variable = GateVariable(decays=self.decays(variable))
+
+  def decays(self, variable: keras.Variable) -> bool:
+    """Whether `pgates.CoupledSGD` decays one of the gate's variables."""
+    del variable
+    return True
+
+  def macs(self, input_shape: tuple[int | None, ...]) -> int | None:
+    """Multiply-adds of one logit.
+
+    Args:
+      input_shape: of the block's inputs, (batch, ..., channels).
+
+    Returns:
+      An integer; None if unknown: a subclass with kernels has to count them.
+    """
+    del input_shape
+    has_kernels = any(len(variable.shape) > 1 for variable in self.weights)
+    return None if has_kernels else 0
+
+  def folded(self, fold) -> "Gate":
+    """This gate with its batch norms folded into the layers before them.
+
+    Args:
+      fold: callable of a dense layer or convolution and the batch norm behind
+        it, which returns the layer that does the work of both.
+
+    Returns:
+      A gate of the same logits at inference; the gate itself if it has nothing
+      to fold.
+    """
+    del fold
+    return self
+
+  def observe(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """What a block hands on of its input, to its branch and to its gate.
 
     Args:
@@ -76,7 +177,7 @@ class Gate(keras.layers.Layer):
     """
     return inputs, inputs
 
-  def sample(self, logits):
+  def sample(self, logits: tf.Tensor) -> tf.Tensor:
     """Draws hard gates [batch] with the straight-through gradient."""
     seed = tf.cast(self.seed_generator.next(), tf.int32)
     offset = replicas.batch_offset(tf.shape(logits)[0])
@@ -87,7 +188,9 @@ class Gate(keras.layers.Layer):
         offset=offset,
     )
 
-  def decide(self, logits, *, rule, threshold=None):
+  def decide(
+      self, logits: tf.Tensor, *, rule: gate_ops.Rule, threshold=None
+  ) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Turns logits into decisions.
 
     Args:
@@ -122,204 +225,16 @@ class Gate(keras.layers.Layer):
   def compute_output_shape(self, input_shape):
     return (input_shape[0],)
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     config = super().get_config()
     config |= {"temperature": self.temperature, "seed": self.seed}
     frozen = sublayers.frozen_names(self)
     return config if frozen is None else {**config, "frozen": frozen}
 
   @classmethod
-  def from_config(cls, config):
+  def from_config(cls, config: dict[str, Any]) -> Self:
     config = {**config}
     frozen = config.pop("frozen", None)
     gate = cls(**config)
     sublayers.freeze(gate, frozen)
     return gate
-
-
-@keras.saving.register_keras_serializable(package="pgates")
-class DataDependentGate(Gate):
-  """A gate that reads the block's input.
-
-  Global average pool, dense `hidden_units`, batch norm, relu, dense 1. The
-  reference's two logits (bypass, execute) enter its softmax only by their
-  difference, which is the one logit here.
-
-  Args:
-    hidden_units: width of the hidden layer.
-    initial_probability: P(open) at the start of training.
-    synchronized: whether the batch norm's statistics are over all replicas.
-    **kwargs: of `Gate` and `keras.layers.Layer`.
-
-  Call arguments:
-    inputs: [batch, ..., channels], the block's input, or its mean [batch,
-      channels].
-
-  Returns:
-    float32 [batch], the logit of running the block.
-
-  Raises:
-    ValueError: if an argument is out of its range.
-
-  References:
-    Veit and Belongie, arXiv 1711.11503, section 3.3.
-  """
-
-  def __init__(
-      self,
-      *,
-      hidden_units=16,
-      initial_probability=0.87,
-      synchronized=False,
-      **kwargs,
-  ):
-    super().__init__(**kwargs)
-    if hidden_units < 1:
-      raise ValueError(
-          f"`hidden_units` must be positive. Received: {hidden_units}"
-      )
-    _check_probability("initial_probability", initial_probability)
-    self.hidden_units = hidden_units
-    self.initial_probability = initial_probability
-    self.synchronized = synchronized
-    self.hidden = sublayers.FullPrecisionDense(
-        hidden_units,
-        kernel_initializer="he_normal",
-        dtype="float32",
-        name="hidden",
-    )
-    self.norm = normalization.BatchNormalization(
-        synchronized=synchronized, dtype="float32", name="norm"
-    )
-    # The difference of two logits whose weights are N(0, 0.001).
-    self.logit = sublayers.FullPrecisionDense(
-        1,
-        kernel_initializer=keras.initializers.RandomNormal(
-            stddev=0.001 * math.sqrt(2)
-        ),
-        bias_initializer=keras.initializers.Constant(
-            gate_ops.threshold_logit(initial_probability)
-        ),
-        dtype="float32",
-        name="logit",
-    )
-
-  def build(self, input_shape):
-    super().build(input_shape)
-    pooled = (input_shape[0], input_shape[-1])
-    hidden = (input_shape[0], self.hidden_units)
-    self.hidden.build(pooled)
-    self.norm.build(hidden)
-    self.logit.build(hidden)
-
-  @property
-  def reads_mean(self):
-    """Whether the mean is all that `call` reads; a subclass may read more."""
-    return type(self).call is DataDependentGate.call
-
-  def observe(self, inputs):
-    if not self.reads_mean:
-      return super().observe(inputs)
-    return gate_ops.with_mean(inputs)
-
-  def call(self, inputs, training=None):
-    axes = list(range(1, inputs.shape.rank - 1))
-    pooled = tf.reduce_mean(inputs, axis=axes) if axes else inputs
-    hidden = self.norm(self.hidden(pooled), training=training)
-    return tf.squeeze(self.logit(tf.nn.relu(hidden)), axis=-1)
-
-  def get_config(self):
-    return {
-        **super().get_config(),
-        "hidden_units": self.hidden_units,
-        "initial_probability": self.initial_probability,
-        "synchronized": self.synchronized,
-    }
-
-
-@keras.saving.register_keras_serializable(package="pgates")
-class DataIndependentGate(Gate):
-  """A gate with one learned logit, drawn independently for each example.
-
-  Args:
-    initial_probability: P(open) at the start of training.
-    **kwargs: of `Gate` and `keras.layers.Layer`.
-
-  Call arguments:
-    inputs: [batch, ...]; only its batch size is read.
-
-  Returns:
-    float32 [batch], the logit of running the block, the same for all.
-
-  Raises:
-    ValueError: if the probability is not in (0, 1).
-
-  References:
-    Herrmann, Bowen, Zabih, arXiv 1812.04180v1.
-  """
-
-  def __init__(self, *, initial_probability=0.98, **kwargs):
-    super().__init__(**kwargs)
-    _check_probability("initial_probability", initial_probability)
-    self.initial_probability = initial_probability
-
-  def build(self, input_shape):
-    super().build(input_shape)
-    self.logit = self.add_weight(
-        name="logit",
-        shape=(),
-        initializer=keras.initializers.Constant(
-            gate_ops.threshold_logit(self.initial_probability)
-        ),
-        autocast=False,
-    )
-
-  def call(self, inputs):
-    return tf.broadcast_to(self.logit.value, tf.shape(inputs)[:1])
-
-  def get_config(self):
-    config = super().get_config()
-    return {**config, "initial_probability": self.initial_probability}
-
-
-@keras.saving.register_keras_serializable(package="pgates")
-class StochasticDepthGate(Gate):
-  """Stochastic depth: a fixed survival probability, nothing learned.
-
-  Blocks are dropped per example while training. At inference every block runs
-  and its branch is scaled by the survival probability (rule `expected`).
-
-  Args:
-    survival_probability: P(open) while training, in (0, 1].
-    **kwargs: of `Gate` and `keras.layers.Layer`.
-
-  Call arguments:
-    inputs: [batch, ...]; only its batch size is read.
-
-  Returns:
-    float32 [batch], the logit of the survival probability.
-
-  Raises:
-    ValueError: if the probability is not in (0, 1].
-
-  References:
-    Huang et al., arXiv 1603.09382, section 3.
-  """
-
-  default_rule = "expected"
-
-  def __init__(self, survival_probability, **kwargs):
-    super().__init__(**kwargs)
-    _check_probability(
-        "survival_probability", survival_probability, one_allowed=True
-    )
-    self.survival_probability = survival_probability
-
-  def call(self, inputs):
-    logit = gate_ops.threshold_logit(self.survival_probability)
-    logit = min(logit, gate_ops.OPEN_LOGIT)
-    return tf.fill(tf.shape(inputs)[:1], tf.constant(logit, tf.float32))
-
-  def get_config(self):
-    config = super().get_config()
-    return {**config, "survival_probability": self.survival_probability}

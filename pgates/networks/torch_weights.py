@@ -10,7 +10,7 @@ import re
 import numpy as np
 
 from pgates import graphs
-from pgates.layers import gates as gates_lib
+from pgates.layers import data_dependent_gate
 
 _BLOCK = re.compile(r"stage(\d+)_block(\d+)")
 _SYNONYMS = (
@@ -121,7 +121,7 @@ def _targets(model, fresh_gates):
 
 
 def _gate(prefix, gate):
-  if not isinstance(gate, gates_lib.DataDependentGate):
+  if not isinstance(gate, data_dependent_gate.DataDependentGate):
     raise ValueError(
         "PyTorch weights of gates are of data-dependent ones. Received: "
         f"{gate.path}, a {type(gate).__name__}. Pass fresh_gates=True to "

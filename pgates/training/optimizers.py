@@ -1,13 +1,9 @@
 """SGD as in the PyTorch recipes of the papers."""
 
-import re
-
 import keras
 
+from pgates.layers import gates
 from pgates.layers import replicas
-
-# A component of a variable's path that ends in "gate", or "gate_3".
-_GATE = re.compile(r"(^|[/_])gate(_\d+)?/")
 
 
 @keras.saving.register_keras_serializable(package="pgates")
@@ -59,13 +55,15 @@ class CoupledSGD(keras.optimizers.SGD):
     super().apply(changed, trainable_variables)
 
   def _change(self, gradient, variable):
-    is_gate = _GATE.search(variable.path) is not None
     decay, factor = self.coupled_weight_decay, 1.0
-    if is_gate:
+    of_gate = gates.GateVariable.of(variable)
+    if of_gate is not None:
       # On SGD, a factor on the gradient is one on the learning rate.
       factor = self.gate_learning_rate_multiplier
       if self.gate_weight_decay is not None:
         decay = self.gate_weight_decay
+      if not of_gate.decays:
+        decay = 0.0
     if decay:
       # Keras divides what it is given by its loss scale.
       decay *= self.loss_scale_factor or 1.0

@@ -43,7 +43,7 @@ def all_strategies(model):
     return ["always_open"]
   names = ["map", "threshold:0.3", "sampled", "ensemble:5"]
   names += ["expected", "always_open"]
-  if all(isinstance(gate, pgates.StochasticDepthGate) for gate in gates):
+  if not any(gate.is_learned for gate in gates):
     return names
   keep = round(_SHARE * len(pgates.gated_blocks(model)))
   return names + [f"budget:{_SHARE}", "prune:0.5", f"top_k:{keep}"]

@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import pgates
+from pgates.layers import gate_kinds
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 DISTRIBUTIONS = ("auto", "one_device", "mirrored", "multi_worker")
@@ -231,7 +232,7 @@ class Config:
   @property
   def learned_gates(self):
     """Whether the gates have anything to learn."""
-    return self.gate in ("dependent", "independent")
+    return gate_kinds.is_learned(self.gate)
 
 
 def parse_network(name):

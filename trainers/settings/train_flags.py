@@ -5,7 +5,7 @@ import os
 from absl import flags
 
 import image_data
-from pgates.networks import resnet
+from pgates.layers import gate_kinds
 from pgates.training import losses
 from trainers.settings import config as config_lib
 from trainers.settings import flags as shared_flags
@@ -52,7 +52,7 @@ def _define():
   text("network", "cifar_resnet20", "resnet18 ... 152 or cifar_resnet8, 14 ...")
   choice("normalization", "unit", config_lib.NORMALIZATIONS, "Of 0..255 images")
 
-  choice("gate", "dependent", resnet.GATES, "Kind of the gates")
+  choice("gate", "dependent", gate_kinds.NAMES, "Kind of the gates")
   flags.DEFINE_list("always_open", [], "Blocks without a gate, by index from 0")
   number(
       "initial_probability",

@@ -1,6 +1,8 @@
 """The network of a configuration."""
 
 import pgates
+from pgates.layers import gate_kinds
+from pgates.layers import gates
 from trainers.settings import config as config_lib
 
 
@@ -39,14 +41,9 @@ def build_network(config, *, image_shape, num_classes):
 
 
 def _gate_factory(config):
-  options = {"temperature": config.temperature, "name": "gate"}
-  if config.initial_probability is not None:
-    options["initial_probability"] = config.initial_probability
-  if config.gate == "dependent":
-    synchronized = config.sync_batch_norm
-    return lambda i, n: pgates.DataDependentGate(
-        synchronized=synchronized, **options
-    )
-  if config.gate == "independent":
-    return lambda i, n: pgates.DataIndependentGate(**options)
-  return config.gate
+  settings = gates.GateSettings(
+      temperature=config.temperature,
+      initial_probability=config.initial_probability,
+      synchronized=config.sync_batch_norm,
+  )
+  return gate_kinds.factory(config.gate, settings)

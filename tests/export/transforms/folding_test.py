@@ -69,8 +69,8 @@ def test_the_norm_of_a_gate_is_folded_too():
       [block.gate for block in pgates.gated_blocks(m)] for m in (model, folded)
   ]
   for gate, plain in zip(*gates, strict=True):
-    # The kernels and biases of two dense layers; no temperature either.
-    assert len(plain.trainable_variables) == len(plain.variables) - 1 == 4
+    # The kernels and biases of two dense layers; a temperature and a seed.
+    assert len(plain.trainable_variables) == len(plain.variables) - 2 == 4
     features = images[..., :1] * np.linspace(
         0, 0.02, gate.hidden.kernel.shape[0]
     )

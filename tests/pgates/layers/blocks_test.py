@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 import pgates
 from pgates.layers import blocks
+from pgates.layers import branches
 from pgates.layers import gate_ops
 from pgates.layers import normalization
 from tests.helpers import layer_contract
@@ -32,7 +33,13 @@ def test_every_public_layer_has_a_contract():
   assert covered == layer_contract.public_layers()
   # The test files of these modules apply it.
   modules = {layer.__module__ for layer in covered}
-  assert modules == {"pgates.blocks", "pgates.gates", "pgates.normalization"}
+  assert {module.removeprefix("pgates.layers.") for module in modules} == {
+      "blocks",
+      "data_dependent_gate",
+      "data_independent_gate",
+      "normalization",
+      "stochastic_depth_gate",
+  }
 
 
 @keras.saving.register_keras_serializable(package="pgates_blocks_test")
@@ -72,8 +79,8 @@ def _custom():
 
 def _downsampling():
   return (
-      blocks.bottleneck_branch(2, strides=2),
-      blocks.projection_shortcut(8, strides=2),
+      branches.bottleneck_branch(2, strides=2),
+      branches.projection_shortcut(8, strides=2),
       (6, 6, 4),
   )
 
@@ -228,7 +235,7 @@ def test_negative_macs_are_an_error():
     pgates.GatedResidual(keras.layers.Dense(4), macs=-1)
 
 
-def test_heir_is_not_taken_for_a_block():
+def test_subclass_is_not_taken_for_a_block():
   class Doubled(pgates.GatedResidual):
 
     def call(self, inputs, **kwargs):
@@ -401,69 +408,6 @@ def test_threshold_of_the_call_stays_float32_in_bfloat16(bfloat16):
   np.testing.assert_array_equal(gate, [1, 0, 1, 0, 1])
 
 
-def test_torch_padding_shifts_no_pixel_at_stride_two():
-  layers = blocks.conv(1, 3, strides=2)
-  model = keras.Sequential(layers)
-  image = np.arange(36, dtype=np.float32).reshape(1, 6, 6, 1)
-  model(image)
-  kernel = np.arange(9, dtype=np.float32).reshape(3, 3, 1, 1)
-  model.layers[-1].kernel.assign(kernel)
-  padded = np.pad(image[0, :, :, 0], 1)
-  expected = [
-      [
-          np.sum(padded[i : i + 3, j : j + 3] * kernel[:, :, 0, 0])
-          for j in (0, 2, 4)
-      ]
-      for i in (0, 2, 4)
-  ]
-  np.testing.assert_allclose(model(image)[0, :, :, 0], expected, rtol=1e-6)
-
-
-def _layers_of(branch):
-  return [
-      (layer.name, layer.kernel_size, layer.strides, layer.filters)
-      for layer in branch.layers
-      if isinstance(layer, keras.layers.Conv2D)
-  ]
-
-
-def test_branches_are_those_of_torchvision():
-  one, three = (1, 1), (3, 3)
-  assert _layers_of(blocks.basic_branch(8, strides=2)) == [
-      ("conv1", three, (2, 2), 8),
-      ("conv2", three, one, 8),
-  ]
-  assert _layers_of(blocks.bottleneck_branch(8, strides=2)) == [
-      ("conv1", one, one, 8),
-      ("conv2", three, (2, 2), 8),
-      ("conv3", one, one, 32),
-  ]
-  assert _layers_of(blocks.projection_shortcut(8, strides=2)) == [
-      ("conv", one, (2, 2), 8)
-  ]
-
-
-@pytest.mark.parametrize("synchronized", [False, True])
-@pytest.mark.parametrize(
-    "make",
-    [
-        blocks.basic_branch,
-        blocks.bottleneck_branch,
-        blocks.projection_shortcut,
-    ],
-)
-def test_branches_synchronize_all_their_norms(make, synchronized):
-  norms = [
-      layer
-      for layer in make(8, synchronized=synchronized).layers
-      if isinstance(layer, keras.layers.BatchNormalization)
-  ]
-  assert norms
-  for norm in norms:
-    assert isinstance(norm, pgates.BatchNormalization)
-    assert norm.synchronized == synchronized
-
-
 @pytest.mark.parametrize("execution", ["routed", "masked"])
 @pytest.mark.parametrize("make", [_dense, _downsampling])
 def test_activated_inputs_are_not_activated_again(make, execution):
@@ -500,9 +444,9 @@ def _train_block(*, scales):
   """A training step of a block, whose batch norm takes the gate or not."""
   keras.utils.set_random_seed(3)
   block = pgates.GatedResidual(
-      blocks.basic_branch(4),
+      branches.basic_branch(4),
       gate=pgates.DataDependentGate(initial_probability=0.5, seed=5),
-      shortcut=blocks.projection_shortcut(4),
+      shortcut=branches.projection_shortcut(4),
   )
   images = tf.constant(
       np.random.default_rng(0).normal(size=(16, 6, 6, 3)).astype(np.float32)

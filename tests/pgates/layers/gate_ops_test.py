@@ -271,7 +271,7 @@ def test_parse_rule_refuses_thresholds_that_are_no_probability(argument):
 @pytest.mark.parametrize(
     "shape", [(3, 7), (3, 5, 7), (3, 5, 4, 7), (3, 2, 5, 4, 7)], ids=str
 )
-def test_with_mean_is_the_mean_and_its_gradient(shape, jit_compile):
+def test_identity_and_mean_is_the_mean_and_its_gradient(shape, jit_compile):
   rng = np.random.default_rng(0)
   inputs, of_inputs = (rng.normal(size=shape).astype("float32") for _ in "io")
   of_means = rng.normal(size=(3, 7)).astype("float32")
@@ -284,7 +284,7 @@ def test_with_mean_is_the_mean_and_its_gradient(shape, jit_compile):
   def pass_through(inputs):
     with tf.GradientTape() as tape:
       tape.watch(inputs)
-      outputs, means = gate_ops.with_mean(inputs)
+      outputs, means = gate_ops.identity_and_mean(inputs)
     grads = tape.gradient((outputs, means), inputs, (of_inputs, of_means))
     return outputs, means, grads
 
@@ -300,14 +300,14 @@ def test_with_mean_is_the_mean_and_its_gradient(shape, jit_compile):
 @pytest.mark.parametrize(
     "kind, step", [(tf.bfloat16, 2**-6), (tf.float16, 2**-9)]
 )
-def test_with_mean_is_float32_arithmetic(kind, step):
+def test_identity_and_mean_is_float32_arithmetic(kind, step):
   # Neighbours in this type, so many that float16 cannot hold their sum.
   values = np.full((2, 200, 200, 3), 3.0)
   values[:, ::2] += step
   inputs = tf.cast(values, kind)
   with tf.GradientTape() as tape:
     tape.watch(inputs)
-    outputs, means = gate_ops.with_mean(inputs)
+    outputs, means = gate_ops.identity_and_mean(inputs)
   assert outputs.dtype == kind and means.dtype == tf.float32
   np.testing.assert_allclose(means, 3 + step / 2, rtol=1e-6)
   gradient = tape.gradient(means, inputs, tf.fill([2, 3], 40_000.0))
