@@ -4,6 +4,7 @@ from pgates.costs.layer_costs import layer_macs
 from pgates.costs.model_macs import count_macs
 from pgates.costs.model_macs import ModelMacs
 from pgates.graphs import gated_blocks
+from pgates.graphs import gated_outputs
 from pgates.graphs import seed_gates
 from pgates.inference.measurements import budget_threshold
 from pgates.inference.measurements import measure_gates
@@ -36,7 +37,6 @@ from pgates.training.metrics import class_open_rates
 from pgates.training.metrics import collapsed_share
 from pgates.training.metrics import GateOpenRates
 from pgates.training.metrics import open_rate_variance
-from pgates.training.model import gated_outputs
 from pgates.training.model import GatedModel
 from pgates.training.optimizers import CoupledSGD
 

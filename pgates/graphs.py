@@ -7,8 +7,28 @@ import numpy as np
 
 from pgates.layers import blocks
 
+OUTPUTS = ("logits", "gates", "gate_logits")
 # Of a constructor that passes on what it is given, as Keras looks for one.
 _ANY_ARGUMENTS = inspect.getfullargspec(keras.Model.__init__)
+
+
+def gated_outputs(logits, gates, gate_logits):
+  """The outputs of a `GatedModel`.
+
+  Args:
+    logits: [batch, classes].
+    gates: list of [batch], one from each `GatedResidual`, in call order.
+    gate_logits: list of [batch], in the same order.
+
+  Returns:
+    `{"logits": [batch, classes], "gates": [batch, blocks], "gate_logits":
+    [batch, blocks]}`.
+  """
+  return {
+      "logits": logits,
+      "gates": keras.ops.stack(gates, axis=1),
+      "gate_logits": keras.ops.stack(gate_logits, axis=1),
+  }
 
 
 def gated_blocks(model):

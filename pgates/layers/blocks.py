@@ -136,8 +136,10 @@ class GatedResidual(keras.layers.Layer):
     gates, scales = self.gate.decide(logits, rule=rule, threshold=threshold)
     if rule.name == "always_open":
       return self._open(inputs, shortcut), gates, logits
-    options = {"activation": self.activation, "closed": self._closed}
-    if training and self._ends_in_batch_norm():
+    options = {"activation": self.activation}
+    if execution != "masked":
+      options["closed"] = self._closed
+    elif training and self._ends_in_batch_norm():
       options["scaled_branch"] = self._scaled_branch
     outputs = getattr(executions, execution)(
         self.branch, inputs, shortcut, gates, scales, **options

@@ -36,7 +36,6 @@ def masked(
     scales=None,
     *,
     activation=tf.identity,
-    closed=None,
     scaled_branch=None,
 ):
   """Runs the branch for every example and multiplies by the gate.
@@ -51,15 +50,12 @@ def masked(
     scales: float32 [batch], what the branch of an open gate is multiplied by;
       None for 1.
     activation: callable, after the addition.
-    closed: the activation of the closed examples, where `activation` would
-      change nothing and something cheaper does; else `activation`.
     scaled_branch: callable of inputs and [batch], the branch multiplied by it,
       where that is cheaper than to multiply its output; or None.
 
   Returns:
     A tensor in the shape and type of `shortcut`.
   """
-  del closed  # All go through the activation.
   scales = gates if scales is None else scales
   if scaled_branch is not None:
     return activation(shortcut + scaled_branch(inputs, scales))

@@ -5,6 +5,7 @@ import dataclasses
 
 import keras
 
+from pgates import graphs
 from pgates.layers import blocks
 from pgates.layers import branches
 from pgates.layers import gate_kinds
@@ -79,7 +80,7 @@ class ResNet:
         x, decision, logit = block(x)
         decisions.append((decision, logit))
     logits = self._classifier(x)
-    outputs = model_lib.gated_outputs(logits, *zip(*decisions, strict=True))
+    outputs = graphs.gated_outputs(logits, *zip(*decisions, strict=True))
     return model_lib.GatedModel(inputs, outputs, name=self.name)
 
   def _gates(self):

@@ -24,6 +24,24 @@ def step_function(model, step, *, check):
     FloatingPointError: (the returned function) if a checked loss is not
       finite; names it and the step.
   """
+  run = _run(model, step, check=check)
+  run_from = _run_from(model, run)
+  if not model.run_eagerly:
+    run = tf.function(run, reduce_retracing=True)
+    run_from = tf.function(run_from, reduce_retracing=True)
+
+  def function(iterator):
+    graph = (tf.data.Iterator, tf.distribute.DistributedIterator)
+    with _FiniteErrors():
+      if isinstance(iterator, graph):
+        return run_from(iterator)
+      return run(next(iterator))
+
+  return function
+
+
+def _run(model, step, *, check):
+  """One step, on the data of all replicas."""
   strategy = model.distribute_strategy
 
   def one_step(data):
@@ -41,6 +59,12 @@ def step_function(model, step, *, check):
     if check:
       _assert_finite(logs, model.optimizer.iterations)
     return logs
+
+  return run
+
+
+def _run_from(model, run):
+  """As many steps as are executed at once, on what an iterator brings."""
 
   @tf.autograph.experimental.do_not_convert
   def run_from(iterator):
@@ -62,19 +86,7 @@ def step_function(model, step, *, check):
 
     return tf.while_loop(more, run_next, (1, True, logs))[-1]
 
-  on_data, on_iterator = run, run_from
-  if not model.run_eagerly:
-    on_data = tf.function(run, reduce_retracing=True)
-    on_iterator = tf.function(run_from, reduce_retracing=True)
-
-  def function(iterator):
-    graph = (tf.data.Iterator, tf.distribute.DistributedIterator)
-    with _FiniteErrors():
-      if isinstance(iterator, graph):
-        return on_iterator(iterator)
-      return on_data(next(iterator))
-
-  return function
+  return run_from
 
 
 def _none_if_optional(value):

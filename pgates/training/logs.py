@@ -1,0 +1,102 @@
+"""What a `GatedModel` logs: the state behind it, and how steps add to it."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pgates.costs import model_macs
+from pgates.layers import replicas
+from pgates.training import accuracy as accuracy_lib
+from pgates.training import metrics as metrics_lib
+from pgates.training import model_metrics
+
+NAMES = ("loss", "task_loss", "rate_loss", "accuracy", "open_rate", "macs")
+
+
+class Logs:
+  """The metrics of a compiled model.
+
+  Args:
+    losses: `keras.losses.Loss` by the names of outputs.
+    given: what `compile` was given: `{"metrics": ..., "weighted_metrics":
+      ...}`, each as of `model_metrics.by_output`.
+    outputs: of the model, by name.
+    num_blocks: columns of its gates.
+
+  Raises:
+    ValueError: if a metric has the name of a log.
+  """
+
+  def __init__(self, losses, given, outputs, num_blocks: int):
+    names = [f"{name}_loss" for name in losses] if len(losses) > 1 else []
+    self.further = model_metrics.logged(
+        **given, losses=losses, outputs=outputs, logs=(*NAMES, *names)
+    )
+    self._losses = [keras.metrics.Mean(name=name) for name in NAMES[:3]]
+    self._output_losses = [keras.metrics.Mean(name=name) for name in names]
+    self._accuracy = accuracy_lib.Accuracy(
+        losses.get("logits"), outputs["logits"]
+    )
+    self.gate_open_rates = metrics_lib.GateOpenRates(num_blocks)
+
+  @property
+  def metrics(self) -> list[keras.metrics.Metric]:
+    """All metrics, in the order of `names`; the last is of the gates."""
+    has_accuracy = self._accuracy.kind is not None
+    return [
+        *self._losses,
+        *([self._accuracy] if has_accuracy else []),
+        *self._output_losses,
+        *(each.metric for each in self.further),
+        self.gate_open_rates,
+    ]
+
+  @property
+  def names(self) -> list[str]:
+    """Of the list that `evaluate` and `train_on_batch` return."""
+    others = len(self.further) + 1
+    names = [metric.name for metric in self.metrics[:-others]]
+    return [*names, *(each.name for each in self.further), "macs", "open_rate"]
+
+  def record_losses(self, losses, task, rate, place) -> None:
+    """Adds a step's losses.
+
+    Args:
+      losses: this replica's share of each output's loss, by output.
+      task: this replica's share of all losses but the rate's.
+      rate: the rate loss, on every replica the same.
+      place: a `replicas.BatchPlace` in the global batch.
+    """
+    task = replicas.sum_over_replicas(task)
+    rate = tf.cast(rate, task.dtype)
+    values = [task + rate, task, rate]
+    if self._output_losses:
+      values += map(replicas.sum_over_replicas, losses.values())
+    means = [*self._losses, *self._output_losses]
+    # The losses are the same on every replica, each counted as often.
+    for mean, value in zip(means, values, strict=True):
+      mean.update_state(value, sample_weight=place.size)
+
+  def record(self, outputs, labels, weights) -> None:
+    """Adds a step's outputs; labels and weights are by the names of outputs."""
+    if self._accuracy.kind is not None:
+      self._accuracy.update_state(labels["logits"], outputs["logits"])
+    self.gate_open_rates.update_state(outputs["gates"])
+    for each in self.further:
+      each.metric.update_state(
+          labels[each.output],
+          outputs[each.output],
+          sample_weight=weights[each.output] if each.is_weighted else None,
+      )
+
+  def results(self, macs: model_macs.ModelMacs) -> dict[str, Any]:
+    """The logs, from what was recorded since the last reset."""
+    rates = self.gate_open_rates.result()
+    branches = tf.constant(macs.branches, rates.dtype)
+    metrics = zip(self.names[:-2], self.metrics[:-1], strict=True)
+    return {
+        **{name: metric.result() for name, metric in metrics},
+        "open_rate": tf.reduce_mean(rates),
+        "macs": macs.always + tf.reduce_sum(rates * branches),
+    }
