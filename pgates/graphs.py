@@ -1,5 +1,6 @@
 """The graph of a functional model: its gated blocks, and variants of it."""
 
+from collections.abc import Sequence
 import inspect
 
 import keras
@@ -12,7 +13,11 @@ OUTPUTS = ("logits", "gates", "gate_logits")
 _ANY_ARGUMENTS = inspect.getfullargspec(keras.Model.__init__)
 
 
-def gated_outputs(logits, gates, gate_logits):
+def gated_outputs(
+    logits: keras.KerasTensor,
+    gates: Sequence[keras.KerasTensor],
+    gate_logits: Sequence[keras.KerasTensor],
+) -> dict[str, keras.KerasTensor]:
   """The outputs of a `GatedModel`.
 
   Args:
@@ -31,7 +36,7 @@ def gated_outputs(logits, gates, gate_logits):
   }
 
 
-def gated_blocks(model):
+def gated_blocks(model: keras.Model) -> list[blocks.GatedResidual]:
   """The `GatedResidual` layers of a functional model, in call order.
 
   Args:
@@ -49,7 +54,7 @@ def gated_blocks(model):
   return found
 
 
-def seed_gates(model, seed):
+def seed_gates(model: keras.Model, seed: int) -> None:
   """Restarts the noise of all gates of a model from one seed.
 
   Each gate gets a seed of its own; equal seeds give equal noise.
@@ -65,7 +70,9 @@ def seed_gates(model, seed):
       gate.seed_generator.state.assign([own, 0])
 
 
-def rebuild(model, *, call=None, replace=None, input_tensors=None):
+def rebuild(
+    model: keras.Model, *, call=None, replace=None, input_tensors=None
+) -> keras.Model:
   """Builds a model's graph anew, out of the same layers.
 
   Args:

@@ -1,5 +1,6 @@
 """Networks in `.keras` files."""
 
+import os
 import pathlib
 import zipfile
 
@@ -12,7 +13,7 @@ class NoGatedModel(ValueError):
   """A file holds a network of another kind."""
 
 
-def load_model(path):
+def load_model(path: str | os.PathLike) -> keras.Model:
   """Loads a network, and says plainly what is wrong with its file.
 
   Args:

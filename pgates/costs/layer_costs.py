@@ -78,7 +78,7 @@ _DEPTHWISE = (_layers.DepthwiseConv1D, _layers.DepthwiseConv2D)
 _SEPARABLE = (_layers.SeparableConv1D, _layers.SeparableConv2D)
 
 
-def unknown_layer(layer):
+def unknown_layer(layer: keras.layers.Layer) -> str:
   """The message for a layer whose multiply-adds are not known."""
   return (
       f"The multiply-adds of {layer.name} ({type(layer).__name__}) are not "
@@ -88,7 +88,9 @@ def unknown_layer(layer):
 
 
 @functools.singledispatch
-def layer_macs(layer, input_shape):
+def layer_macs(
+    layer: keras.layers.Layer, input_shape: tuple[int | None, ...]
+) -> int:
   """Multiply-adds of one call of a layer, for one example.
 
   Known are Keras's convolutions, dense, normalisation, pooling and shaping

@@ -49,16 +49,16 @@ class ModelMacs:
   branches: tuple[int, ...]
 
   @property
-  def always(self):
+  def always(self) -> int:
     """Multiply-adds of an example whose gates are all closed."""
     return self.fixed + sum(self.gates)
 
   @property
-  def dense(self):
+  def dense(self) -> int:
     """Multiply-adds of an example whose gates are all open."""
     return self.always + sum(self.branches)
 
-  def executed(self, gates):
+  def executed(self, gates: tf.Tensor) -> tf.Tensor:
     """Multiply-adds that decisions execute.
 
     Args:
@@ -71,7 +71,7 @@ class ModelMacs:
     branches = tf.constant(self.branches, tf.int64, shape=[len(self.branches)])
     return self.always + tf.reduce_sum(ran * branches, axis=-1)
 
-  def expected(self, probabilities):
+  def expected(self, probabilities: tf.Tensor) -> tf.Tensor:
     """Mean multiply-adds under open probabilities, or under open rates.
 
     Args:
@@ -84,7 +84,7 @@ class ModelMacs:
     return self.always + probabilities @ np.asarray(self.branches, np.float64)
 
 
-def count_macs(model):
+def count_macs(model: keras.Model) -> ModelMacs:
   """Counts the multiply-adds of a functional model.
 
   A layer called n times counts n times.
@@ -161,7 +161,9 @@ def _call_layers(model, call, inputs):
   )
 
 
-def branch_macs(block, input_shape):
+def branch_macs(
+    block: blocks.GatedResidual, input_shape: tuple[int | None, ...]
+) -> int:
   """Multiply-adds of the branch of a `GatedResidual`, for one example."""
   if block.branch is None:
     return 0

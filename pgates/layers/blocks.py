@@ -1,10 +1,13 @@
 """Residual blocks that a gate may bypass."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
 from pgates.layers import executions
 from pgates.layers import gate_ops
+from pgates.layers import gates as gates_lib
 from pgates.layers import normalization
 from pgates.layers import sublayers
 
@@ -57,13 +60,13 @@ class GatedResidual(keras.layers.Layer):
 
   def __init__(
       self,
-      branch,
+      branch: keras.layers.Layer | None,
       *,
-      gate=None,
-      shortcut=None,
-      activation="relu",
-      activated_inputs=False,
-      macs=None,
+      gate: gates_lib.Gate | None = None,
+      shortcut: keras.layers.Layer | None = None,
+      activation: str | Callable | None = "relu",
+      activated_inputs: bool = False,
+      macs: int | None = None,
       **kwargs,
   ):
     # Keras would cast `threshold` too, and 0.999 is 1 in bfloat16.
@@ -187,7 +190,13 @@ class GatedResidual(keras.layers.Layer):
       return tuple(input_shape)
     return tuple(self.shortcut.compute_output_shape(input_shape))
 
-  def with_layers(self, branch, *, gate, shortcut):
+  def with_layers(
+      self,
+      branch: keras.layers.Layer | None,
+      *,
+      gate: gates_lib.Gate | None,
+      shortcut: keras.layers.Layer | None,
+  ) -> "GatedResidual":
     """A block of other layers and the same settings.
 
     Raises:

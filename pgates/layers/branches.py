@@ -5,7 +5,9 @@ import keras
 from pgates.layers import normalization
 
 
-def conv(filters, kernel_size, *, strides=1, name=None):
+def conv(
+    filters: int, kernel_size: int, *, strides: int = 1, name: str | None = None
+) -> list[keras.layers.Layer]:
   """The layers of a bias-free convolution padded as PyTorch does.
 
   TensorFlow's "same" pads other pixels at stride 2, which would shift the
@@ -41,7 +43,9 @@ def conv(filters, kernel_size, *, strides=1, name=None):
   return [padding, layer]
 
 
-def basic_branch(filters, *, strides=1, synchronized=False):
+def basic_branch(
+    filters: int, *, strides: int = 1, synchronized: bool = False
+) -> keras.Sequential:
   """3x3 conv - BN - relu - 3x3 conv - BN, of ResNet-18, 34 and CIFAR.
 
   Args:
@@ -66,7 +70,9 @@ def basic_branch(filters, *, strides=1, synchronized=False):
   )
 
 
-def bottleneck_branch(filters, *, strides=1, synchronized=False):
+def bottleneck_branch(
+    filters: int, *, strides: int = 1, synchronized: bool = False
+) -> keras.Sequential:
   """1x1 - 3x3 (with the stride) - 1x1 convolutions, of ResNet-50 and deeper.
 
   Args:
@@ -94,7 +100,9 @@ def bottleneck_branch(filters, *, strides=1, synchronized=False):
   )
 
 
-def projection_shortcut(filters, *, strides=1, synchronized=False):
+def projection_shortcut(
+    filters: int, *, strides: int = 1, synchronized: bool = False
+) -> keras.Sequential:
   """1x1 conv - BN, the shortcut where a block changes the shape.
 
   Args:

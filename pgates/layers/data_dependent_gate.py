@@ -98,11 +98,11 @@ class DataDependentGate(gates.Gate):
     self.logit.build(hidden)
 
   @property
-  def reads_mean(self):
+  def reads_mean(self) -> bool:
     """Whether the mean is all that `call` reads; a subclass may read more."""
     return type(self).call is DataDependentGate.call
 
-  def observe(self, inputs):
+  def observe(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     if not self.reads_mean:
       return super().observe(inputs)
     return gate_ops.identity_and_mean(inputs)

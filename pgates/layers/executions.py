@@ -5,12 +5,14 @@ whose gate is open, and `closed(shortcut)` for the others. The activation is
 done here, where the engines fuse it into the last convolution of the branch.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 EXECUTIONS = ("masked", "routed", "conditional")
 
 
-def check_execution(execution):
+def check_execution(execution: str) -> None:
   """Raises a ValueError for a name that no execution has."""
   if execution not in EXECUTIONS:
     raise ValueError(
@@ -29,15 +31,15 @@ def _scaled(outputs, scales):
 
 
 def masked(
-    branch,
-    inputs,
-    shortcut,
-    gates,
-    scales=None,
+    branch: Callable[[tf.Tensor], tf.Tensor],
+    inputs: tf.Tensor,
+    shortcut: tf.Tensor,
+    gates: tf.Tensor,
+    scales: tf.Tensor | None = None,
     *,
-    activation=tf.identity,
-    scaled_branch=None,
-):
+    activation: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    scaled_branch: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+) -> tf.Tensor:
   """Runs the branch for every example and multiplies by the gate.
 
   Saves no work; the one execution with a gradient for the gates.
@@ -63,15 +65,15 @@ def masked(
 
 
 def routed(
-    branch,
-    inputs,
-    shortcut,
-    gates,
-    scales=None,
+    branch: Callable[[tf.Tensor], tf.Tensor],
+    inputs: tf.Tensor,
+    shortcut: tf.Tensor,
+    gates: tf.Tensor,
+    scales: tf.Tensor | None = None,
     *,
-    activation=tf.identity,
-    closed=None,
-):
+    activation: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    closed: Callable[[tf.Tensor], tf.Tensor] | None = None,
+) -> tf.Tensor:
   """Runs the branch only for the examples whose gate is open.
 
   Three ways: where all examples are open, no gather or scatter is paid; where
@@ -126,15 +128,15 @@ def routed(
 
 
 def conditional(
-    branch,
-    inputs,
-    shortcut,
-    gates,
-    scales=None,
+    branch: Callable[[tf.Tensor], tf.Tensor],
+    inputs: tf.Tensor,
+    shortcut: tf.Tensor,
+    gates: tf.Tensor,
+    scales: tf.Tensor | None = None,
     *,
-    activation=tf.identity,
-    closed=None,
-):
+    activation: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    closed: Callable[[tf.Tensor], tf.Tensor] | None = None,
+) -> tf.Tensor:
   """Runs the branch if the gate of the one example is open.
 
   For batches of one, where shapes must be static: TF-Lite. Inference only.

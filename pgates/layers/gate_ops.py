@@ -38,7 +38,7 @@ class Rule:
   threshold: float | None = None
 
 
-def parse_rule(text):
+def parse_rule(text: str) -> Rule:
   """Reads the flag form of a rule: `"map"`, `"threshold:0.3"`, ...
 
   Args:
@@ -70,7 +70,7 @@ def parse_rule(text):
   return Rule(name, threshold)
 
 
-def threshold_logit(threshold):
+def threshold_logit(threshold: float | tf.Tensor) -> float | tf.Tensor:
   """The logit of a probability: `log(threshold) - log1p(-threshold)`.
 
   Decisions compare logits, for rounded probabilities lie: in float32
@@ -94,7 +94,7 @@ def threshold_logit(threshold):
   return tf.math.log(threshold) - tf.math.log1p(-threshold)
 
 
-def open_above(logits, threshold):
+def open_above(logits: tf.Tensor, threshold: float | tf.Tensor) -> tf.Tensor:
   """Gates that open where P(open) is above a threshold.
 
   Args:
@@ -108,7 +108,7 @@ def open_above(logits, threshold):
   return tf.cast(logits > threshold_logit(threshold), tf.float32)
 
 
-def straight_through(hard, soft):
+def straight_through(hard: tf.Tensor, soft: tf.Tensor) -> tf.Tensor:
   """`hard` in the forward pass, the gradient of `soft` in the backward pass.
 
   References:
@@ -118,7 +118,13 @@ def straight_through(hard, soft):
   return tf.stop_gradient(hard) + (soft - tf.stop_gradient(soft))
 
 
-def sample(logits, *, temperature, seed, offset=0):
+def sample(
+    logits: tf.Tensor,
+    *,
+    temperature: float | tf.Tensor,
+    seed: tf.Tensor,
+    offset: int | tf.Tensor = 0,
+) -> tf.Tensor:
   """Samples gates from a relaxed Bernoulli, hardened straight-through.
 
   P(gate = 1) is `sigmoid(logits)` at any temperature; the temperature shapes
@@ -156,7 +162,7 @@ def sample(logits, *, temperature, seed, offset=0):
 
 
 @tf.custom_gradient
-def identity_and_mean(inputs):
+def identity_and_mean(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
   """Inputs as they are, and their mean over space, with one gradient.
 
   The gradient of a mean is as large as the inputs. As an operation of its own

@@ -16,7 +16,9 @@ from pgates.layers import replicas
 from pgates.layers import sublayers
 
 
-def check_probability(name: str, value: float, *, one_allowed=False) -> None:
+def check_probability(
+    name: str, value: float, *, one_allowed: bool = False
+) -> None:
   """Raises a ValueError for what is no probability above 0 (and below 1)."""
   upper = 0.0 < value <= 1.0 if one_allowed else 0.0 < value < 1.0
   if not upper:
@@ -90,7 +92,9 @@ class Gate(keras.layers.Layer):
   # Whether `call` reads nothing but the mean over space.
   reads_mean = False
 
-  def __init__(self, *, temperature: float = 1.0, seed=None, **kwargs):
+  def __init__(
+      self, *, temperature: float = 1.0, seed: int | None = None, **kwargs
+  ):
     kwargs["dtype"] = "float32"
     super().__init__(**kwargs)
     if not temperature > 0:
@@ -189,7 +193,11 @@ class Gate(keras.layers.Layer):
     )
 
   def decide(
-      self, logits: tf.Tensor, *, rule: gate_ops.Rule, threshold=None
+      self,
+      logits: tf.Tensor,
+      *,
+      rule: gate_ops.Rule,
+      threshold: float | tf.Tensor | None = None,
   ) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Turns logits into decisions.
 

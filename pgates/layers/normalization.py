@@ -23,16 +23,16 @@ class BatchNormalization(keras.layers.BatchNormalization):
     **kwargs: of `keras.layers.BatchNormalization`.
   """
 
-  def __init__(self, *, momentum=0.9, epsilon=1e-5, **kwargs):
+  def __init__(self, *, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs):
     super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
-  def can_scale(self):
+  def can_scale(self) -> bool:
     """Whether `scaled` does what the layer would, where it is called."""
     is_plain = not (self.renorm or self.activity_regularizer)
     usual = self.trainable and self.axis == -1 and is_plain
     return usual and not _in_parts()
 
-  def scaled(self, inputs, scales):
+  def scaled(self, inputs: tf.Tensor, scales: tf.Tensor) -> tf.Tensor:
     """Normalises by the statistics of the batch, and multiplies examples.
 
     `scales * self(inputs, training=True)`, but without a pass of its own over

@@ -5,11 +5,14 @@ Read are ConvNet-AIG's names (`layer1.0.fc1.weight` for gates, `shortcut.0`,
 have our layout: stride on the 3x3, symmetric padding.
 """
 
+from collections.abc import Mapping
 import re
 
+import keras
 import numpy as np
 
 from pgates import graphs
+from pgates.layers import blocks
 from pgates.layers import data_dependent_gate
 
 _BLOCK = re.compile(r"stage(\d+)_block(\d+)")
@@ -20,7 +23,12 @@ _SYNONYMS = (
 )
 
 
-def load_torch_state(model, state, *, fresh_gates=False):
+def load_torch_state(
+    model: keras.Model,
+    state: Mapping[str, np.ndarray],
+    *,
+    fresh_gates: bool = False,
+):
   """Loads a PyTorch state_dict into one of our ResNets.
 
   ConvNet-AIG's gates have two logits (bypass, execute); their difference is
@@ -91,7 +99,7 @@ def _some(names, most=5):
   return ", ".join(names[:most]) + more
 
 
-def block_prefix(block):
+def block_prefix(block: blocks.GatedResidual) -> str:
   """What the canonical names of a block's entries begin with: `layer1.0.`."""
   stage, index = _BLOCK.fullmatch(block.name).groups()
   return f"layer{stage}.{index}."

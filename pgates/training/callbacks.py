@@ -1,5 +1,7 @@
 """Callbacks for `fit`."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 
@@ -14,7 +16,7 @@ class TemperatureSchedule(keras.callbacks.Callback):
       `keras.optimizers.schedules.ExponentialDecay`.
   """
 
-  def __init__(self, schedule):
+  def __init__(self, schedule: Callable[[int], float]):
     super().__init__()
     self.schedule = schedule
 

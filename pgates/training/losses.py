@@ -14,6 +14,8 @@ References:
   arXiv 1711.11503, equation 4.
 """
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -34,8 +36,12 @@ def _excess(open_rates, target_rate, one_sided):
 
 
 def per_batch_loss(
-    open_rates, target_rate, *, block_macs=None, one_sided=False
-):
+    open_rates: tf.Tensor,
+    target_rate: float | Sequence[float],
+    *,
+    block_macs: Sequence[int] | None = None,
+    one_sided: bool = False,
+) -> tf.Tensor:
   """Squared distance of the mean open rate from the target.
 
   Args:
@@ -53,8 +59,12 @@ def per_batch_loss(
 
 
 def per_layer_loss(
-    open_rates, target_rate, *, block_macs=None, one_sided=False
-):
+    open_rates: tf.Tensor,
+    target_rate: float | Sequence[float],
+    *,
+    block_macs: Sequence[int] | None = None,
+    one_sided: bool = False,
+) -> tf.Tensor:
   """Mean over blocks of the squared distance of their rates from the targets.
 
   Args:
@@ -90,12 +100,12 @@ class TargetRateLoss:
 
   def __init__(
       self,
-      target_rate=0.6,
+      target_rate: float | Sequence[float] = 0.6,
       *,
-      kind="per_batch",
-      weight=1.0,
-      one_sided=False,
-      share="gates",
+      kind: str = "per_batch",
+      weight: float = 1.0,
+      one_sided: bool = False,
+      share: str = "gates",
   ):
     if kind not in KINDS:
       raise ValueError(f"`kind` must be one of {KINDS}. Received: {kind!r}")

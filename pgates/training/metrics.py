@@ -21,7 +21,13 @@ class GateOpenRates(keras.metrics.Metric):
     float32 [blocks]; 0 before the first example.
   """
 
-  def __init__(self, num_blocks, *, name="gate_open_rates", dtype=None):
+  def __init__(
+      self,
+      num_blocks: int,
+      *,
+      name: str = "gate_open_rates",
+      dtype: str | None = None,
+  ):
     super().__init__(name=name, dtype=dtype)
     self.num_blocks = num_blocks
     self.open = self.add_variable((num_blocks,), "zeros", name="open")
@@ -41,7 +47,9 @@ class GateOpenRates(keras.metrics.Metric):
     return {**super().get_config(), "num_blocks": self.num_blocks}
 
 
-def collapsed_share(open_rates, *, low=0.05, high=0.95):
+def collapsed_share(
+    open_rates: tf.Tensor, *, low: float = 0.05, high: float = 0.95
+) -> float:
   """Share of blocks that almost never or almost always run.
 
   Args:
@@ -56,7 +64,9 @@ def collapsed_share(open_rates, *, low=0.05, high=0.95):
   return float(np.mean((open_rates < low) | (open_rates > high)))
 
 
-def class_open_rates(gates, labels, num_classes):
+def class_open_rates(
+    gates: tf.Tensor, labels: tf.Tensor, num_classes: int
+) -> tf.Tensor:
   """Open rate of each block on the examples of each class.
 
   Args:
@@ -74,6 +84,6 @@ def class_open_rates(gates, labels, num_classes):
   return rates
 
 
-def open_rate_variance(open_rates):
+def open_rate_variance(open_rates: tf.Tensor) -> float:
   """Variance over blocks of their open rates; see `pgates.losses`."""
   return float(np.var(np.asarray(open_rates, np.float64)))

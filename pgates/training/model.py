@@ -9,6 +9,7 @@ from pgates.layers import replicas
 from pgates.training import batches
 from pgates.training import logs as logs_lib
 from pgates.training import loss_scaling
+from pgates.training import losses as losses_lib
 from pgates.training import metrics as metrics_lib
 from pgates.training import model_checks
 from pgates.training import model_metrics
@@ -56,7 +57,7 @@ class GatedModel(symbolic_build.BuiltModel):
     self._macs = None
 
   @property
-  def macs(self):
+  def macs(self) -> model_macs.ModelMacs:
     """The `pgates.ModelMacs` of the model."""
     if self._macs is None:
       counted = model_macs.count_macs(self)
@@ -66,15 +67,15 @@ class GatedModel(symbolic_build.BuiltModel):
 
   def compile(
       self,
-      optimizer="rmsprop",
-      loss=None,
+      optimizer: str | keras.optimizers.Optimizer = "rmsprop",
+      loss: keras.losses.Loss | dict[str, keras.losses.Loss] | None = None,
       *,
-      loss_weights=None,
-      rate_loss=None,
-      metrics=None,
-      weighted_metrics=None,
+      loss_weights: dict[str, float] | None = None,
+      rate_loss: losses_lib.TargetRateLoss | None = None,
+      metrics: list | dict[str, list] | None = None,
+      weighted_metrics: list | dict[str, list] | None = None,
       **options,
-  ):
+  ) -> None:
     """Configures training.
 
     Args:
@@ -154,12 +155,12 @@ class GatedModel(symbolic_build.BuiltModel):
     self.optimizer.build(self.trainable_variables)
 
   @property
-  def metrics(self):
+  def metrics(self) -> list[keras.metrics.Metric]:
     # Keras's list holds a second "loss", and those of every `compile`.
     return self._logs.metrics if self.compiled else []
 
   @property
-  def metrics_names(self):
+  def metrics_names(self) -> list[str]:
     """Of the list that `evaluate` and `train_on_batch` return."""
     return self._logs.names if self.compiled else []
 

@@ -27,11 +27,13 @@ class CoupledSGD(keras.optimizers.SGD):
 
   def __init__(
       self,
-      learning_rate=0.01,
+      learning_rate: (
+          float | keras.optimizers.schedules.LearningRateSchedule
+      ) = 0.01,
       *,
-      coupled_weight_decay=0.0,
-      gate_learning_rate_multiplier=1.0,
-      gate_weight_decay=None,
+      coupled_weight_decay: float = 0.0,
+      gate_learning_rate_multiplier: float = 1.0,
+      gate_weight_decay: float | None = None,
       **kwargs,
   ):
     super().__init__(learning_rate=learning_rate, **kwargs)
