@@ -66,10 +66,13 @@ def measure(dataset, *, batch_size, image_size, num_batches, repeats):
     A dict for JSON: name -> times of a turn, and `images_per_second`.
   """
   sizes = {"batch_size": batch_size, "image_size": image_size}
+  preparation = image_data.TrainingPreparation(
+      image_size=image_size, augmentation="crop_flip"
+  )
   batches = {
       "plain": plain_batches(dataset, **sizes),
       "train": image_data.train_batches(
-          dataset, seed=0, augmentation="crop_flip", **sizes
+          dataset, batch_size=batch_size, seed=0, preparation=preparation
       ),
       "evaluate": image_data.eval_batches(dataset, "train", **sizes).repeat(),
   }

@@ -4,6 +4,8 @@ import math
 
 import tensorflow as tf
 
+from image_data import decoding
+
 # Of evaluation: 224 of the 256 pixels of the shorter side.
 _CENTER = 224 / 256
 # Of training: shares of the area, and width by height.
@@ -54,22 +56,14 @@ def random_resized_crop(
   References:
     Szegedy et al., arXiv 1409.4842, section 6.
   """
-  if source.dtype != tf.string:
-    cropped = _crop(source, _window(tf.shape(source), seed))
-    return _resize(cropped, size, channels=channels, antialias=False)
 
-  def part_of_jpeg():
-    window = _window(tf.io.extract_jpeg_shape(source), seed)
-    return tf.image.decode_and_crop_jpeg(source, window, channels=channels)
+  def choose(shape):
+    return _window(shape, seed)
 
-  def part_of_other():
-    image = tf.io.decode_image(
-        source, channels=channels, expand_animations=False
-    )
-    image.set_shape([None, None, channels])
-    return _crop(image, _window(tf.shape(image), seed))
-
-  cropped = tf.cond(tf.io.is_jpeg(source), part_of_jpeg, part_of_other)
+  if source.dtype == tf.string:
+    cropped = decoding.decode_part(source, choose, channels=channels)
+  else:
+    cropped = decoding.part_of(source, choose(tf.shape(source)))
   return _resize(cropped, size, channels=channels, antialias=False)
 
 
@@ -107,11 +101,6 @@ def _window(shape, seed):
   place = tf.where(fit, uniform * (shape - size + 1), (shape - size) / 2)
   place = tf.minimum(tf.floor(place), shape - size)
   return tf.cast(tf.concat([place, size], axis=0), tf.int32)
-
-
-def _crop(image, window):
-  top, left, height, width = tf.unstack(window)
-  return image[top : top + height, left : left + width]
 
 
 def _resize(image, size, *, channels, antialias):

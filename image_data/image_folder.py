@@ -8,9 +8,9 @@ import pathlib
 from absl import logging
 import numpy as np
 
+from image_data import decoding
 from image_data import splits
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 # What others call the splits.
 _SYNONYMS = {"val": "validation", "valid": "validation"}
 _CARVED_SHARE = 10  # One in so many.
@@ -135,7 +135,7 @@ def _classes_in(folder):
     images = classes[part.name] = []
     for path in sorted(map(str, part.iterdir())):
       name = os.path.basename(path)
-      if os.path.splitext(name)[1].lower() in _SUFFIXES:
+      if os.path.splitext(name)[1].lower() in decoding.SUFFIXES:
         images.append(path)
       elif not name.startswith("."):
         left_out.append(path)
@@ -146,14 +146,14 @@ def _classes_in(folder):
         folder,
         len(left_out),
         left_out[0],
-        ", ".join(_SUFFIXES),
+        ", ".join(decoding.SUFFIXES),
     )
   empty = [name for name, files in classes.items() if not files]
   if empty or not classes:
     what = f"the classes {', '.join(empty)}" if empty else "it"
     raise ValueError(
         f"In {folder}, {what} is without images. Expected CLASS/NAME with one "
-        f"of {', '.join(_SUFFIXES)}."
+        f"of {', '.join(decoding.SUFFIXES)}."
     )
   return classes
 

@@ -1,19 +1,16 @@
 """Batches to train on and to evaluate on, reproducible and resumable."""
 
-import numbers
-import socket
-import threading
-
 import tensorflow as tf
 
-from image_data import augmentations
+from image_data import argument_checks
 from image_data import bad_examples as bad_examples_lib
+from image_data import data_service as data_service_lib
 from image_data import datasets
 from image_data import epochs
-from image_data import preparation
+from image_data import preparation as preparation_lib
 from image_data import readers
 
-_SERVICE_SECONDS = 30  # For the first element of a `tf.data` service.
+_AS_STORED = preparation_lib.TrainingPreparation()
 
 
 def steps_per_epoch(dataset: datasets.ImageDataset, *, batch_size: int) -> int:
@@ -26,7 +23,7 @@ def steps_per_epoch(dataset: datasets.ImageDataset, *, batch_size: int) -> int:
   Raises:
     ValueError: if there are fewer examples than one batch.
   """
-  _check_integer("batch_size", batch_size, minimum=1)
+  argument_checks.check_integer("batch_size", batch_size, minimum=1)
   num_examples = dataset.num_examples("train")
   if num_examples < batch_size:
     raise ValueError(
@@ -41,9 +38,7 @@ def train_batches(
     *,
     batch_size: int,
     seed: int,
-    image_size: int | None = None,
-    augmentation: str = "none",
-    rand_augment: float = 0.0,
+    preparation: preparation_lib.TrainingPreparation = _AS_STORED,
     first_step: int = 0,
     bad_examples: bad_examples_lib.BadExamples | None = None,
     data_service: str | None = None,
@@ -65,12 +60,7 @@ def train_batches(
     dataset: the data set.
     batch_size: number of examples of a (global) batch.
     seed: seed of order and augmentation.
-    image_size: side in pixels to which images are resized, bilinear with
-      antialiasing, before they are augmented; None keeps their size.
-    augmentation: a name in `AUGMENTATIONS`: "none", "shift" (by up to an
-      eighth of each side), "shift_flip" (and mirrored, as for CIFAR), or
-      "crop_flip" (a random part, resized, and mirrored, as for ImageNet).
-    rand_augment: magnitude of RandAugment behind it, in [0, 1]; 0 for none.
+    preparation: how images are resized and augmented.
     first_step: number of batches to skip.
     bad_examples: counts examples that cannot be read; None for one of its own.
     data_service: address of a `tf.data` service's dispatcher, as in
@@ -83,22 +73,15 @@ def train_batches(
     [0, 255]; labels, int32 [batch]).
 
   Raises:
-    ValueError: for an argument out of range, an unknown augmentation, or
-      images of different shapes without `image_size`; or if no service
-      answers.
+    ValueError: for an argument out of range, or images of different shapes
+      without a size; or if no service answers.
   """
   num_steps = steps_per_epoch(dataset, batch_size=batch_size)
-  _check_integer("seed", seed)
-  _check_integer("first_step", first_step, minimum=0)
-  _check_image_size(dataset, image_size)
-  cropping = augmentation in augmentations.CROPPING
-  reader = readers.open_reader(dataset, "train", encoded=cropping)
-  prepare = preparation.for_training(
-      dataset.image_shape,
-      seed=seed,
-      image_size=image_size,
-      augmentation=augmentation,
-      rand_augment=rand_augment,
+  argument_checks.check_integer("seed", seed)
+  argument_checks.check_integer("first_step", first_step, minimum=0)
+  preparation_lib.check_image_size(dataset, preparation.image_size)
+  reader = readers.open_reader(
+      dataset, "train", encoded=preparation.crops_parts
   )
   items = epochs.shuffled_items(
       reader,
@@ -107,26 +90,31 @@ def train_batches(
       examples_per_epoch=num_steps * batch_size,
       first_example=first_step * batch_size,
   )
+  prepare = preparation.function(dataset.image_shape, seed=seed)
+  examples = _training_examples(dataset, reader, items, prepare)
+  batches = examples.batch(batch_size, drop_remainder=True)
+  if data_service is not None:
+    batches = data_service_lib.distribute(_in_order(batches), data_service)
+  if reader.can_fail:
+    counted = bad_examples or bad_examples_lib.BadExamples()
+    batches = bad_examples_lib.replace(batches, counted)
+  return _finish(batches)
+
+
+def _training_examples(dataset, reader, items, prepare):
+  """Reads and prepares items; with a name first where reading can fail."""
 
   def read(position, *item):
     image, label = reader.read(*item)
     return prepare(image, position), label
 
-  if reader.can_fail:
-    examples = bad_examples_lib.read_each(
-        items,
-        _with_checked_label(read, dataset.num_classes),
-        lambda _, *item: reader.name(*item),
-    )
-  else:
-    examples = items.map(read, num_parallel_calls=tf.data.AUTOTUNE)
-  batches = examples.batch(batch_size, drop_remainder=True)
-  if data_service is not None:
-    batches = _served(batches, data_service)
-  if reader.can_fail:
-    counted = bad_examples or bad_examples_lib.BadExamples()
-    batches = bad_examples_lib.replace(batches, counted)
-  return _finish(batches)
+  if not reader.can_fail:
+    return items.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+  return bad_examples_lib.read_each(
+      items,
+      _with_checked_label(read, dataset.num_classes),
+      lambda _, *item: reader.name(*item),
+  )
 
 
 def eval_batches(
@@ -145,9 +133,8 @@ def eval_batches(
     dataset: the data set.
     split: "train", "validation" or "test".
     batch_size: number of examples of a (global) batch; the last may be smaller.
-    image_size: side in pixels to which images are resized, bilinear with
-      antialiasing; of images that differ in size, the middle is cut out
-      (`center_crop`). None keeps their size.
+    image_size: side in pixels to which an `EvaluationPreparation` brings
+      images; None keeps their size.
     bad_examples: counts examples that cannot be read; None for one of its own.
 
   Returns:
@@ -158,16 +145,15 @@ def eval_batches(
     ValueError: for an argument out of range, an unknown split, or images of
       different shapes without `image_size`.
   """
-  _check_integer("batch_size", batch_size, minimum=1)
-  _check_image_size(dataset, image_size)
+  argument_checks.check_integer("batch_size", batch_size, minimum=1)
+  prepare = preparation_lib.EvaluationPreparation.of_dataset(
+      dataset, image_size=image_size
+  )
   reader = readers.open_reader(dataset, split)
 
   def read(*item):
     image, label = reader.read(*item)
-    image = preparation.for_evaluation(
-        image, image_size=image_size, equal_shapes=dataset.has_equal_shapes
-    )
-    return image, label
+    return prepare(image), label
 
   items = reader.in_order()
   if reader.can_fail:
@@ -193,53 +179,6 @@ def _with_checked_label(read, num_classes):
   return read_and_check
 
 
-def _served(batches, address):
-  """Lets the workers of a `tf.data` service make batches."""
-  _check_answers(address)
-  service = tf.data.experimental.service
-  return _in_order(batches).apply(
-      service.distribute(
-          # By epochs, which are what the data set begins with.
-          processing_mode=service.ShardingPolicy.DYNAMIC,
-          service=address,
-      )
-  )
-
-
-def _check_answers(address):
-  """TensorFlow would wait for ever, for a dispatcher and for its workers."""
-  protocol, _, place = address.partition("://")
-  host, _, port = place.rpartition(":")
-  try:
-    if protocol != "grpc" or not host:
-      raise ValueError("not of the form grpc://host:port")
-    socket.create_connection((host, int(port)), timeout=10).close()
-    _check_delivers(address)
-  except (OSError, ValueError) as error:
-    raise ValueError(
-        f"No tf.data service answers at {address!r}: {error}. Expected its "
-        "dispatcher's address, as in grpc://host:5000."
-    ) from error
-
-
-def _check_delivers(address):
-  service = tf.data.experimental.service
-  example = tf.data.Dataset.range(1).apply(
-      service.distribute(
-          processing_mode=service.ShardingPolicy.OFF, service=address
-      )
-  )
-  # No call of TensorFlow's here takes a time limit. The thread may stay behind.
-  thread = threading.Thread(target=lambda: list(example), daemon=True)
-  thread.start()
-  thread.join(_SERVICE_SECONDS)
-  if thread.is_alive():
-    raise ValueError(
-        f"nothing was delivered within {_SERVICE_SECONDS} s; does the "
-        "dispatcher have workers?"
-    )
-
-
 def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:
   return _in_order(batches).prefetch(tf.data.AUTOTUNE)
 
@@ -252,21 +191,3 @@ def _in_order(dataset: tf.data.Dataset) -> tf.data.Dataset:
       tf.data.experimental.AutoShardPolicy.DATA
   )
   return dataset.with_options(options)
-
-
-def _check_integer(name: str, value: int, *, minimum: int | None = None):
-  is_integer = isinstance(value, numbers.Integral)
-  if not is_integer or (minimum is not None and value < minimum):
-    bound = "" if minimum is None else f" of at least {minimum}"
-    raise ValueError(f"Expected {name} to be an integer{bound}; got {value!r}.")
-
-
-def _check_image_size(dataset: datasets.ImageDataset, image_size: int | None):
-  if image_size is not None:
-    _check_integer("image_size", image_size, minimum=1)
-  elif not dataset.has_equal_shapes:
-    raise ValueError(
-        f"The images of {dataset.name} differ in shape"
-        f" {dataset.image_shape}, and image_size is None. Pass image_size, the"
-        " side in pixels to which all are resized."
-    )

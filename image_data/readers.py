@@ -10,6 +10,7 @@ import os
 import tensorflow as tf
 
 from image_data import datasets
+from image_data import decoding
 from image_data import image_folder
 
 # How many records of a data set too large for memory are shuffled together.
@@ -85,13 +86,13 @@ class Files(_Indexed):
     self._paths = tf.constant([os.fsencode(path) for path in paths])
     self._labels = tf.constant(labels, tf.int32)
     self._encoded = encoded
+    self._channels = folder.image_shape[-1]
 
   def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the image, or its bytes, and the label, int32 []."""
     image = tf.io.read_file(tf.gather(self._paths, index))
     if not self._encoded:
-      image = tf.io.decode_image(image, channels=3, expand_animations=False)
-      image.set_shape([None, None, 3])
+      image = decoding.decode(image, channels=self._channels)
     return image, tf.gather(self._labels, index)
 
   def name(self, index: tf.Tensor) -> tf.Tensor:

@@ -99,8 +99,9 @@ def test_training_sees_every_image_once_an_epoch_and_resumes(path):
   arguments = {
       "batch_size": 12,
       "seed": 3,
-      "image_size": 6,
-      "augmentation": "crop_flip",
+      "preparation": image_data.TrainingPreparation(
+          image_size=6, augmentation="crop_flip"
+      ),
   }
   batches = image_data.train_batches(dataset, **arguments)
   images, labels = zip(*batches.take(10), strict=True)

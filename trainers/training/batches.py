@@ -77,9 +77,11 @@ def training_examples(config, dataset, **options):
       dataset,
       batch_size=config.batch_size,
       seed=config.seed,
-      image_size=config.image_size,
-      augmentation=config.augmentation,
-      rand_augment=config.rand_augment,
+      preparation=image_data.TrainingPreparation(
+          image_size=config.image_size,
+          augmentation=config.augmentation,
+          rand_augment=config.rand_augment,
+      ),
       **options,
   )
 

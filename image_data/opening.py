@@ -1,0 +1,172 @@
+"""Opens data sets by name: those of TFDS, and folders of images."""
+
+import difflib
+import os
+import re
+from typing import NamedTuple
+
+from absl import logging
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from image_data import cluttered_digits
+from image_data import datasets
+from image_data import digits
+from image_data import image_folder
+
+# What begins the name of a folder of images.
+FOLDER_PREFIX = "image_folder:"
+
+# Builders that need no download, and so are prepared on first use.
+_OWN_BUILDERS = {
+    "digits": digits.Digits,
+    "cluttered_digits": cluttered_digits.ClutteredDigits,
+}
+
+# "name", "name/config", either with ":version".
+_NAME_PATTERN = r"\w+(/[\w.\-]+)?(:[\d*.]+)?"
+
+
+class DatasetFeatures(NamedTuple):
+  """What is known of a data set before it is prepared.
+
+  Attributes:
+    num_classes: number of classes.
+    image_shape: (height, width, channels); an entry is None where it differs
+      from image to image.
+  """
+
+  num_classes: int
+  image_shape: tuple[int | None, ...]
+
+
+def dataset_features(
+    name: str, *, data_dir: str | os.PathLike
+) -> DatasetFeatures:
+  """Says what a data set holds; it need not be prepared.
+
+  Args:
+    name: as of `open_dataset`.
+    data_dir: TFDS's folder of prepared data sets.
+
+  Returns:
+    A `DatasetFeatures`.
+
+  Raises:
+    ValueError: if the name is unknown, or does not name classified images.
+  """
+  if name.startswith(FOLDER_PREFIX):
+    folder = open_dataset(name, data_dir=data_dir)
+    return DatasetFeatures(folder.num_classes, folder.image_shape)
+  data_dir = os.path.expanduser(os.fspath(data_dir))
+  builder = _find_builder(name, data_dir=data_dir)
+  _check_classified_images(builder)
+  features = builder.info.features
+  return DatasetFeatures(
+      features["label"].num_classes, tuple(features["image"].shape)
+  )
+
+
+def open_dataset(
+    name: str, *, data_dir: str | os.PathLike
+) -> datasets.ImageDataset | image_folder.ImageFolder:
+  """Opens a data set; never touches the network.
+
+  "digits" and "cluttered_digits" are prepared in `data_dir` when they are not
+  there yet. Two processes may do so at once, and one that is killed leaves no
+  half-written data set behind.
+
+  Args:
+    name: "digits", "cluttered_digits", or the name of a TFDS data set of
+      classified images; "name/config" and "name:version" as in TFDS. A data
+      set stored by another program needs no code, its files suffice.
+      "image_folder:PATH" is an `ImageFolder`.
+    data_dir: TFDS's folder of prepared data sets.
+
+  Returns:
+    The data set, an `ImageDataset` or an `ImageFolder`.
+
+  Raises:
+    FileNotFoundError: if the data set is not prepared in `data_dir`, or there
+      is no such folder.
+    ValueError: if the name is unknown, or if it does not name classified
+      images with a "train" split in TFRecord files.
+  """
+  if name.startswith(FOLDER_PREFIX):
+    return image_folder.ImageFolder(name.removeprefix(FOLDER_PREFIX))
+  data_dir = os.path.expanduser(os.fspath(data_dir))
+  builder = _find_builder(name, data_dir=data_dir)
+  _check_classified_images(builder)
+  if not builder.is_prepared() and builder.name in _OWN_BUILDERS:
+    builder = _prepare(_OWN_BUILDERS[builder.name], data_dir=data_dir)
+  if not builder.is_prepared():
+    raise FileNotFoundError(
+        f"Data set {name!r} is not prepared in {data_dir!r}: there is no"
+        f" {builder.data_dir!r}. Prepare it where there is network, with"
+        f" `tfds build {name} --data_dir={data_dir}`, or give the data_dir"
+        " that holds it."
+    )
+  file_format = builder.info.file_format.value
+  if file_format != "tfrecord":
+    raise ValueError(
+        f"{name!r} in {data_dir!r} is stored as {file_format!r} files."
+        " Expected 'tfrecord', TFDS's default; prepare it again, in another"
+        " data_dir, without --file_format."
+    )
+  return datasets.ImageDataset(builder)
+
+
+def _find_builder(name: str, *, data_dir: str) -> tfds.core.DatasetBuilder:
+  """Returns TFDS's builder, made from its code or else from its files."""
+  # TFDS looks up "namespace:name" in a list in the cloud; refused here.
+  if re.fullmatch(_NAME_PATTERN, name):
+    try:
+      return tfds.builder(name, data_dir=data_dir, try_gcs=False)
+    except tfds.core.DatasetNotFoundError:
+      pass  # TFDS's message is the list of its hundreds of data sets.
+    except AssertionError as error:  # A version that is not there.
+      raise ValueError(str(error)) from error
+  known = tfds.list_builders(with_community_datasets=False)
+  matches = difflib.get_close_matches(name, known)
+  raise ValueError(
+      f"Unknown data set {name!r}. Expected digits, cluttered_digits, a TFDS"
+      f" name such as cifar10, or a data set stored in {data_dir!r}."
+      + (f" Did you mean {' or '.join(matches)}?" if matches else "")
+  )
+
+
+def _check_classified_images(builder: tfds.core.DatasetBuilder):
+  features = builder.info.features
+  is_dict = isinstance(features, tfds.features.FeaturesDict)
+  named = dict(features.items()) if is_dict else {}
+  image, label = named.get("image"), named.get("label")
+  if (
+      not isinstance(image, tfds.features.Image)
+      or not isinstance(label, tfds.features.ClassLabel)
+      or image.tf_dtype != tf.uint8
+  ):
+    raise ValueError(
+        f"{builder.name!r} is not a data set of classified images. Expected"
+        " the features 'image' (Image, uint8) and 'label' (ClassLabel);"
+        f" received image={image}, label={label}."
+    )
+
+
+def _prepare(
+    builder_class: type[tfds.core.DatasetBuilder], *, data_dir: str
+) -> tfds.core.DatasetBuilder:
+  """Writes a data set that needs no download into `data_dir`.
+
+  TFDS writes into a folder of its own and renames it when it is complete.
+  """
+  builder = builder_class(data_dir=data_dir)
+  logging.info("Preparing %s in %s.", builder.name, builder.data_dir)
+  try:
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+    )
+  except OSError:
+    # The rename fails when another process was faster; its data are the same.
+    if not builder_class(data_dir=data_dir).is_prepared():
+      raise
+  return builder_class(data_dir=data_dir)
