@@ -1,11 +1,12 @@
 """Where exports go: checked before the work, not after it."""
 
+from collections.abc import Iterable
 import os
 import pathlib
 import re
 
 
-def check(output_dir, names):
+def check(output_dir: str | os.PathLike, names: Iterable[str]) -> None:
   """Refuses what could not be written at the end; makes nothing.
 
   Args:

@@ -17,7 +17,7 @@ from absl import logging
 import tensorflow as tf
 
 from export import run
-from export.checks import self_check
+from export.checks import comparison
 
 _FLAGS = {
     "workdir": flags.DEFINE_string("workdir", None, "Folder of a finished run"),
@@ -71,7 +71,7 @@ _FLAGS = {
     "max_bad_examples": flags.DEFINE_integer(
         "max_bad_examples",
         100,
-        "Images that cannot be read are left out and named in export.json; "
+        "Images that cannot be read are omitted and named in export.json; "
         "with more than so many, the program stops",
         lower_bound=0,
     ),
@@ -81,7 +81,7 @@ _FLAGS = {
 }
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
   logging.set_verbosity(logging.WARNING)
@@ -89,7 +89,7 @@ def main(argv):
   options = run.Options(**{name: flag.value for name, flag in _FLAGS.items()})
   try:
     run.run(options)
-  except (ValueError, OSError, ImportError, self_check.CheckFailed) as error:
+  except (ValueError, OSError, ImportError, comparison.CheckFailed) as error:
     sys.exit(f"export.export_model: {error}")
 
 

@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import tempfile
 
 import numpy as np
+import tensorflow as tf
 
+from export import variants
 from export.checks import self_check
 from export.saved_model import saved_models
 from export.saved_model import serving
@@ -20,31 +23,39 @@ class Data:
   """What an export measures on.
 
   Args:
-    examples: `self_check.Examples` of the evaluation split.
-    validation: batched data set of (images, labels).
+    examples: of the evaluation split.
+    validation: batches of (images, labels).
     calibration: float32 [n, height, width, channels], training images.
-    class_names: list.
+    class_names: in the order of the labels.
   """
 
   examples: self_check.Examples
-  validation: object
+  validation: tf.data.Dataset
   calibration: np.ndarray
-  class_names: list
+  class_names: list[str]
 
 
-def export_variant(variant, decided, data, *, output_dir, name, metadata):
+def export_variant(
+    variant: variants.Variant,
+    decided: variants.Decided,
+    data: Data,
+    *,
+    output_dir: str | os.PathLike,
+    name: str,
+    metadata: dict,
+) -> tuple[pathlib.Path, int, self_check.Report]:
   """Writes, checks and then publishes one variant.
 
   Args:
-    variant: a `variants.Variant`.
-    decided: the `variants.Decided` to export.
-    data: `Data`.
+    variant: the form to export.
+    decided: the network to export.
+    data: to measure on.
     output_dir: folder of all exports.
     name: of the served model, or of the TF-Lite file.
     metadata: for JSON, to be stored with the model.
 
   Returns:
-    `(path, size in bytes, self_check.Report)`.
+    The path, its size in bytes, and what the check found.
 
   Raises:
     CheckFailed: if the check failed; nothing was published then.
@@ -69,7 +80,7 @@ def _server(decided, data, assets, metadata):
       decided.strategy,
       labels=labels,
       gates=gates,
-      center_crop=data.examples.center_crop,
+      preparation=data.examples.preparation,
   )
 
 
@@ -92,7 +103,9 @@ def _size(folder):
   return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
-def keras_results(decided, examples):
+def keras_results(
+    decided: variants.Decided, examples: self_check.Examples
+) -> dict[str, float]:
   """Keras's accuracy and executed multiply-adds on the checked examples."""
   outputs = decided.reference.predict(examples.images, verbose=0)
   hits = outputs["logits"].argmax(axis=-1) == examples.labels

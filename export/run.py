@@ -1,12 +1,12 @@
 """A whole export: every variant, the table, and `export.json`."""
 
+from collections.abc import Iterable
+import contextlib
 import dataclasses
 import pathlib
-import sys
+from typing import Any
 
-import keras
-import tensorflow as tf
-
+from export import descriptions
 from export import destination
 from export import exporting
 from export import sources
@@ -42,11 +42,11 @@ class Options:
   verify_only: bool = False
 
 
-def run(options):
+def run(options: Options) -> None:
   """Exports a network, or checks an existing export.
 
   Args:
-    options: `Options`.
+    options: the flags.
 
   Raises:
     CheckFailed: if a variant does not do what Keras does.
@@ -65,9 +65,27 @@ def run(options):
   path = output_dir / "export.json"
   if options.verify_only:
     exported = artifacts.read_json(path)
-  else:
-    names = [name_of(options.name, variant, chosen) for variant in chosen]
-    destination.check(output_dir, names)
+    with _opened(options) as (source, data, _):
+      verify(source, data, exported, output_dir=output_dir)
+    return
+  names = [name_of(options.name, variant, chosen) for variant in chosen]
+  destination.check(output_dir, names)
+  with _opened(options) as (source, data, bad_examples):
+    output_dir.mkdir(parents=True, exist_ok=True)
+    exported = export_all(
+        *(source, data, chosen),
+        strategy=options.strategy,
+        output_dir=output_dir,
+        name=options.name,
+    )
+  artifacts.write_json(path, {**exported, "bad_examples": bad_examples.names})
+  descriptions.print_table(exported["variants"])
+  print(f"Wrote {path}.")
+
+
+@contextlib.contextmanager
+def _opened(options):
+  """Yields `(Source, Data, BadExamples)`, and explains what cannot be read."""
   source = sources.open_source(
       workdir=options.workdir,
       model=options.model,
@@ -86,30 +104,24 @@ def run(options):
         num_calibration=options.num_calibration,
         bad_examples=bad_examples,
     )
-    if options.verify_only:
-      verify(source, data, exported, output_dir=output_dir)
-      return
-    output_dir.mkdir(parents=True, exist_ok=True)
-    exported = export_all(
-        source,
-        data,
-        chosen,
-        strategy=options.strategy,
-        output_dir=output_dir,
-        name=options.name,
-    )
-  artifacts.write_json(path, {**exported, "bad_examples": bad_examples.names})
-  print_table(exported["variants"])
-  print(f"Wrote {path}.")
+    yield source, data, bad_examples
 
 
-def export_all(source, data, chosen, *, strategy, output_dir, name):
-  """Exports all variants of a network and writes `export.json`.
+def export_all(
+    source: sources.Source,
+    data: exporting.Data,
+    chosen: list[variants.Variant],
+    *,
+    strategy: str,
+    output_dir: pathlib.Path,
+    name: str,
+) -> dict[str, Any]:
+  """Exports all variants of a network.
 
   Args:
-    source: a `sources.Source`.
-    data: `exporting.Data`.
-    chosen: list of `variants.Variant`.
+    source: the network.
+    data: to decide, check and measure on.
+    chosen: what to export.
     strategy: of the gates.
     output_dir: folder of all exports.
     name: under which the models are served.
@@ -124,37 +136,19 @@ def export_all(source, data, chosen, *, strategy, output_dir, name):
   decisions = _decisions(source, data, chosen, strategy)
   rows = []
   for i, variant in enumerate(chosen, start=1):
-    print(f"[{i}/{len(chosen)}] {_title(variant)} ...", flush=True)
+    print(f"[{i}/{len(chosen)}] {descriptions.title(variant)} ...", flush=True)
     decided = decisions[variant.gating]
     path, size, report = exporting.export_variant(
-        variant,
-        decided,
-        data,
+        *(variant, decided, data),
         output_dir=output_dir,
         name=name_of(name, variant, chosen),
-        metadata=_metadata(decided, strategy, curve),
+        metadata=descriptions.metadata(decided, strategy, curve),
     )
-    rows.append(
-        {
-            **dataclasses.asdict(variant),
-            "path": str(path.relative_to(output_dir)),
-            "bytes": size,
-            "threshold": decided.threshold,
-            "dense_macs": decided.model.macs.dense,
-            **exporting.keras_results(decided, data.examples),
-            **dataclasses.asdict(report),
-        }
-    )
+    file = {"path": str(path.relative_to(output_dir)), "bytes": size}
+    rows.append(descriptions.row(variant, decided, data.examples, file, report))
   if any(variant.format == "saved_model" for variant in chosen):
     saved_models.write_models_config(output_dir)
-  return {
-      "command": ["python", "-m", "export.export_model", *sys.argv[1:]],
-      "strategy": strategy,
-      "dataset": source.dataset.name,
-      "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
-      "threshold_curve": curve,
-      "variants": rows,
-  }
+  return descriptions.whole(source, strategy, curve, rows)
 
 
 def _decisions(source, data, chosen, strategy):
@@ -165,11 +159,9 @@ def _decisions(source, data, chosen, strategy):
   }
 
 
-def _variant(row):
-  return variants.Variant(row["gating"], row["format"], row["quantization"])
-
-
-def name_of(name, variant, chosen):
+def name_of(
+    name: str, variant: variants.Variant, chosen: Iterable[variants.Variant]
+) -> str:
   """The file's name, or the served model's; both say what they must."""
   if variant.format == "tflite":
     return f"{name}_{variant.name}.tflite"
@@ -177,51 +169,26 @@ def name_of(name, variant, chosen):
   return f"{name}_{variant.gating}" if len(served) > 1 else name
 
 
-def _title(variant):
-  quantized = variant.quantization != "none"
-  kind = f"{variant.format} {variant.gating}"
-  return f"{kind} {variant.quantization}" if quantized else kind
+def verify(
+    source: sources.Source,
+    data: exporting.Data,
+    exported: dict[str, Any],
+    *,
+    output_dir: pathlib.Path,
+) -> None:
+  """Checks the variants of an existing export again.
 
-
-def _metadata(decided, strategy, curve):
-  macs = decided.model.macs
-  return {
-      "strategy": strategy,
-      "threshold": decided.threshold,
-      "macs": {"dense": macs.dense, "always": macs.always},
-      "gates": [
-          {"name": name, "macs": branch}
-          for name, branch in zip(macs.names, macs.branches, strict=True)
-      ],
-      # On validation data; each request may choose a threshold by it.
-      "threshold_curve": curve if decided.threshold is not None else [],
-  }
-
-
-def print_table(rows):
-  """Prints the variants of `export.json`."""
-  print(
-      f"{'variant':<32}{'bytes':>13}{'MACs':>14}{'accuracy':>10}"
-      f"{'Keras':>9}{'largest diff.':>15}{'gates equal':>13}"
-  )
-  for row in rows:
-    title = _title(_variant(row))
-    print(
-        f"{title:<32}{row['bytes']:>13,}{row['macs']:>14,.0f}"
-        f"{100 * row['accuracy']:>9.2f}%{100 * row['keras_accuracy']:>8.2f}%"
-        f"{row['largest_difference']:>15.2e}"
-        f"{100 * row['gate_agreement']:>12.2f}%"
-    )
-
-
-def verify(source, data, exported, *, output_dir):
-  """Checks the variants of an existing `export.json` again.
+  Args:
+    source: the network.
+    data: to decide and check on.
+    exported: what `export.json` holds.
+    output_dir: folder of all exports.
 
   Raises:
     CheckFailed: if a variant does not do what Keras does.
   """
   rows = exported["variants"]
-  chosen = [_variant(row) for row in rows]
+  chosen = [descriptions.variant_of(row) for row in rows]
   decisions = _decisions(source, data, chosen, exported["strategy"])
   for variant, row in zip(chosen, rows, strict=True):
     report = self_check.check(
@@ -230,4 +197,4 @@ def verify(source, data, exported, *, output_dir):
         decisions[variant.gating],
         data.examples,
     )
-    print(f"{_title(variant)}: {report}", flush=True)
+    print(f"{descriptions.title(variant)}: {report}", flush=True)

@@ -9,13 +9,17 @@ imported, and for TF-Lite files no TensorFlow.
 """
 
 import collections
+from collections.abc import Callable
 import pathlib
 import sys
 
 import numpy as np
 
+# Input or output name -> array.
+Arrays = dict[str, np.ndarray]
 
-def read_requests(path):
+
+def read_requests(path: str) -> dict[str, tuple[str, Arrays]]:
   """Reads requests: name -> (signature, arrays by input)."""
   requests = {}
   with np.load(path) as arrays:
@@ -25,7 +29,7 @@ def read_requests(path):
   return requests
 
 
-def saved_model_runner(path):
+def saved_model_runner(path: pathlib.Path) -> Callable[[str, Arrays], Arrays]:
   """A function, (signature, inputs) -> outputs, of a SavedModel."""
   import tensorflow as tf
 
@@ -39,7 +43,7 @@ def saved_model_runner(path):
   return run
 
 
-def tflite_runner(path):
+def tflite_runner(path: pathlib.Path) -> Callable[[str, Arrays], Arrays]:
   """A function, (signature, inputs) -> outputs, of a TF-Lite file."""
   from ai_edge_litert import interpreter
 
@@ -59,7 +63,7 @@ def tflite_runner(path):
   return run
 
 
-def main(model, requests, answers):
+def main(model: str, requests: str, answers: str) -> None:
   path = pathlib.Path(model)
   run = saved_model_runner(path) if path.is_dir() else tflite_runner(path)
   results = {}

@@ -1,7 +1,9 @@
 """What is exported: a trained network, and the data to measure it on."""
 
+from collections.abc import Sequence
 import dataclasses
 import importlib
+import os
 import pathlib
 
 import numpy as np
@@ -20,24 +22,24 @@ class Source:
 
   Args:
     model: a `pgates.GatedModel`.
-    dataset: an `image_data.ImageDataset`.
-    image_size: that images are resized to, or None.
+    dataset: to measure it on.
+    image_size: side in pixels that images are resized to, or None.
   """
 
   model: pgates.GatedModel
-  dataset: image_data.ImageDataset
+  dataset: image_data.ImageDataset | image_data.ImageFolder
   image_size: int | None
 
 
 def open_source(
     *,
-    workdir=None,
-    model=None,
-    import_modules=(),
-    dataset=None,
-    data_dir=None,
-    image_size=None,
-):
+    workdir: str | os.PathLike | None = None,
+    model: str | os.PathLike | None = None,
+    import_modules: Sequence[str] = (),
+    dataset: str | None = None,
+    data_dir: str | os.PathLike | None = None,
+    image_size: int | None = None,
+) -> Source:
   """Loads the network of a run, or of a file.
 
   Args:
@@ -57,6 +59,27 @@ def open_source(
       without a data set, or a network and its data differ in classes, or a
       run's data have other classes than it was trained on.
   """
+  path = _path_of_model(workdir, model)
+  settings = reader.read_settings(workdir) if workdir else {}
+  dataset = dataset or settings.get("dataset")
+  data_dir = data_dir or settings.get("data_dir")
+  if dataset is None or data_dir is None:
+    raise ValueError("--model needs --dataset and --data_dir.")
+  loaded = _load(path, import_modules)
+  if dataset == settings.get("dataset"):
+    # A class renamed or moved since would be a wrong label in the export.
+    _, opened = reader.open_data(workdir, data_dir=data_dir)
+  else:
+    opened = image_data.open_dataset(dataset, data_dir=data_dir)
+  _check_classes(loaded, opened)
+  return Source(
+      precision.in_float32(loaded),
+      opened,
+      image_size or settings.get("image_size"),
+  )
+
+
+def _path_of_model(workdir, model):
   if bool(workdir) == bool(model):
     raise ValueError(
         "Give --workdir or --model, one of them. Received: "
@@ -68,67 +91,58 @@ def open_source(
         f"There is no {path}. Train to the end with `python -m trainers.train "
         "--workdir=...`, or name a .keras file with --model."
     )
-  settings = reader.read_settings(workdir) if workdir else {}
-  is_of_run = bool(workdir) and dataset in (None, settings["dataset"])
-  dataset = dataset or settings.get("dataset")
-  data_dir = data_dir or settings.get("data_dir")
-  if dataset is None or data_dir is None:
-    raise ValueError("--model needs --dataset and --data_dir.")
+  return path.expanduser()
+
+
+def _load(path, import_modules):
   for name in import_modules:
     importlib.import_module(name)
-  loaded = pgates.load_model(path.expanduser())
-  _check(loaded)
-  if is_of_run:
-    # A class renamed or moved since would be a wrong label in the export.
-    _, opened = reader.open_data(workdir, data_dir=data_dir)
-  else:
-    opened = image_data.open_dataset(dataset, data_dir=data_dir)
-  num_logits = loaded.output["logits"].shape[-1]
-  if num_logits != opened.num_classes:
-    raise ValueError(
-        f"The network has {num_logits} classes; {opened.name} has "
-        f"{opened.num_classes}. Name its own data set with --dataset."
-    )
-  return Source(
-      precision.in_float32(loaded),
-      opened,
-      image_size or settings.get("image_size"),
-  )
-
-
-def _check(model):
-  shape = tuple(model.inputs[0].shape[1:])
+  model = pgates.load_model(path)
+  shape = _image_shape(model)
   if len(model.inputs) != 1 or len(shape) != 3 or None in shape:
     raise ValueError(
         "An exported network has one input [batch, height, width, channels] "
         f"of fixed size. Received: {[tuple(i.shape) for i in model.inputs]}"
     )
+  return model
+
+
+def _image_shape(model):
+  return tuple(model.inputs[0].shape[1:])
+
+
+def _check_classes(model, dataset):
+  num_logits = model.output["logits"].shape[-1]
+  if num_logits != dataset.num_classes:
+    raise ValueError(
+        f"The network has {num_logits} classes; {dataset.name} has "
+        f"{dataset.num_classes}. Name its own data set with --dataset."
+    )
 
 
 def read_data(
-    source,
+    source: Source,
     *,
-    split,
-    labels,
-    num_examples,
-    num_calibration,
-    bad_examples=None,
-):
+    split: str,
+    labels: str | os.PathLike | None,
+    num_examples: int,
+    num_calibration: int,
+    bad_examples: image_data.BadExamples | None = None,
+) -> exporting.Data:
   """Reads what an export measures on.
 
   Args:
-    source: a `Source`.
+    source: the network and its data set.
     split: that accuracies are reported on.
     labels: file of class names, one a line; None for the data set's.
     num_examples: of that split, at most.
     num_calibration: training images for int8.
-    bad_examples: counts those that cannot be read, an
-      `image_data.BadExamples`.
+    bad_examples: counts those that cannot be read.
 
-  Returns:
-    `exporting.Data`.
+  Raises:
+    ValueError: if images are of another size than the network takes, or there
+      are more or fewer names than classes.
   """
-  shape = tuple(source.model.inputs[0].shape[1:])
 
   def batches(name):
     return image_data.eval_batches(
@@ -139,22 +153,29 @@ def read_data(
         bad_examples=bad_examples,
     )
 
+  preparation = _preparation(source)
   images, classes = _arrays(batches(split), num_examples)
-  if images.shape[1:] != shape:
-    raise ValueError(
-        f"The network takes images of shape {shape}; those of "
-        f"{source.dataset.name} have {images.shape[1:]}. Give --image_size or "
-        "another --dataset."
-    )
   calibration, _ = _arrays(batches("train"), num_calibration)
   return exporting.Data(
-      examples=self_check.Examples(
-          images, classes, center_crop=not source.dataset.has_equal_shapes
-      ),
+      examples=self_check.Examples(images, classes, preparation),
       validation=batches("validation"),
       calibration=calibration,
       class_names=_class_names(labels, source.dataset),
   )
+
+
+def _preparation(source):
+  preparation = image_data.EvaluationPreparation.of_dataset(
+      source.dataset, image_size=source.image_size
+  )
+  shape = _image_shape(source.model)
+  if preparation.image_shape != shape:
+    raise ValueError(
+        f"The network takes images of shape {shape}; those of "
+        f"{source.dataset.name} have {preparation.image_shape}. Give "
+        "--image_size or another --dataset."
+    )
+  return preparation
 
 
 def _arrays(batches, most):

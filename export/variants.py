@@ -1,5 +1,6 @@
 """The forms a network is exported in, and what a strategy makes of it."""
 
+from collections.abc import Sequence
 import dataclasses
 
 import pgates
@@ -50,7 +51,7 @@ class Variant:
   quantization: str = "none"
 
   @property
-  def name(self):
+  def name(self) -> str:
     """`dynamic`, `fixed_int8`, ...: what the file's name ends in."""
     parts = [self.gating]
     if self.quantization != "none":
@@ -58,7 +59,11 @@ class Variant:
     return "_".join(parts)
 
 
-def all_variants(gatings, formats, quantizations):
+def all_variants(
+    gatings: Sequence[str],
+    formats: Sequence[str],
+    quantizations: Sequence[str],
+) -> list[Variant]:
   """The variants of lists of gatings, formats and quantizations.
 
   Raises:

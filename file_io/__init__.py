@@ -1,1 +1,4 @@
-"""Files that are written whole or not at all, and locks. Imports nothing."""
+"""Files that are written whole or not at all, and locks.
+
+Imports nothing else of ours.
+"""

@@ -1,15 +1,20 @@
 """Files that programs leave behind: written whole or not at all."""
 
+from collections.abc import Iterable
+from collections.abc import Iterator
 import contextlib
 import errno
 import json
 import os
 import pathlib
 import tempfile
+from typing import Any
+
+Path = str | os.PathLike
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: Path) -> Iterator[pathlib.Path]:
   """Yields a path to write to, which takes the place of `path` at the end.
 
   Args:
@@ -49,18 +54,18 @@ def _flush_to_disk(path):
     os.fsync(file.fileno())
 
 
-def write_text(path, text):
+def write_text(path: Path, text: str) -> None:
   """Writes a text file."""
   with replacing(path) as temporary:
     temporary.write_text(text)
 
 
-def write_json(path, value):
+def write_json(path: Path, value: Any) -> None:
   """Writes a JSON file; NaN and infinity are refused (ValueError)."""
   write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path):
+def read_json(path: Path) -> Any:
   """Reads a JSON file.
 
   Raises:
@@ -72,13 +77,13 @@ def read_json(path):
     raise ValueError(f"{path} is not a whole JSON file: {error}") from error
 
 
-def write_json_lines(path, values):
+def write_json_lines(path: Path, values: Iterable[Any]) -> None:
   """Writes one JSON value a line."""
   lines = [json.dumps(value, allow_nan=False) + "\n" for value in values]
   write_text(path, "".join(lines))
 
 
-def read_json_lines(path):
+def read_json_lines(path: Path) -> list[Any]:
   """Reads one JSON value a line; an absent file is an empty list.
 
   Raises:

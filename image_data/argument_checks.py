@@ -3,7 +3,7 @@
 import numbers
 
 
-def check_integer(name: str, value: int, *, minimum: int | None = None):
+def check_integer(name: str, value: int, *, minimum: int | None = None) -> None:
   """Raises a ValueError for what is no integer, or too small a one."""
   is_integer = isinstance(value, numbers.Integral)
   if not is_integer or (minimum is not None and value < minimum):

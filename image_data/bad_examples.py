@@ -33,7 +33,7 @@ class BadExamples:
     self._lost_batch = None
     self._lock = threading.Lock()  # Batches are made by several threads.
 
-  def add(self, name: str):
+  def add(self, name: str) -> None:
     """Counts an example, unless it was counted before.
 
     Args:
@@ -48,7 +48,7 @@ class BadExamples:
         logging.warning("Skipped, for it cannot be read: %s", name)
     self.check()
 
-  def check(self):
+  def check(self) -> None:
     """Raises `TooManyBadExamples` if more than the limit were met.
 
     Also if a batch had no good example, which could take their places.
@@ -56,7 +56,7 @@ class BadExamples:
     if self._limit is not None and len(self.names) > self._limit:
       raise TooManyBadExamples(
           f"More than {self._limit} examples cannot be read (no image that can "
-          "be decoded, or a label out of range). Mend them, or allow more "
+          "be decoded, or a label out of range). Fix them, or allow more "
           f"(--max_bad_examples):{_list(self.names)}"
       )
     if self._lost_batch:
@@ -147,7 +147,7 @@ def read_each(
 def drop(
     examples: tf.data.Dataset, bad_examples: BadExamples
 ) -> tf.data.Dataset:
-  """Leaves out what could not be read.
+  """Omits what could not be read.
 
   Args:
     examples: a data set of `read_each`.
@@ -185,7 +185,7 @@ def replace(
     A data set without the names.
   """
 
-  def mend(names, *tensors):
+  def replace_bad(names, *tensors):
     places = tf.where(names == "")[:, 0]
     with tf.control_dependencies([bad_examples._add_all(names, of_batch=True)]):
       own = tf.range(tf.size(names, tf.int64))
@@ -193,11 +193,11 @@ def replace(
     chosen = tf.gather(places, following)
     return tuple(tf.gather(tensor, chosen) for tensor in tensors)
 
-  def mend_if_needed(names, *tensors):
+  def replace_if_needed(names, *tensors):
     return tf.cond(
         tf.reduce_all(names == ""),
         lambda: tensors,
-        lambda: mend(names, *tensors),
+        lambda: replace_bad(names, *tensors),
     )
 
-  return batches.map(mend_if_needed, num_parallel_calls=tf.data.AUTOTUNE)
+  return batches.map(replace_if_needed, num_parallel_calls=tf.data.AUTOTUNE)

@@ -14,7 +14,8 @@ def decode(encoded: tf.Tensor, *, channels: int) -> tf.Tensor:
   Args:
     encoded: bytes of an image file, string []; of an animation, the first
       frame counts.
-    channels: of the result; a grey image is repeated, a coloured one made grey.
+    channels: of the result; a grey image is repeated, a coloured one becomes
+      grey.
 
   Returns:
     uint8 [height, width, channels].

@@ -28,7 +28,7 @@ def shuffled_items(
     num_examples: how many there are.
     seed: seed of the order.
     examples_per_epoch: how many examples of an epoch are used; the last ones
-      of its order are left out.
+      of its order are omitted.
     first_example: number of examples to skip.
 
   Returns:

@@ -130,7 +130,7 @@ def _splits_in(path):
 
 
 def _classes_in(folder):
-  classes, left_out = {}, []
+  classes, omitted = {}, []
   for part in filter(pathlib.Path.is_dir, sorted(folder.iterdir())):
     images = classes[part.name] = []
     for path in sorted(map(str, part.iterdir())):
@@ -138,14 +138,14 @@ def _classes_in(folder):
       if os.path.splitext(name)[1].lower() in decoding.SUFFIXES:
         images.append(path)
       elif not name.startswith("."):
-        left_out.append(path)
-  if left_out:
+        omitted.append(path)
+  if omitted:
     logging.warning(
-        "%s: left out %d files and folders in classes, such as %s. Expected "
+        "%s: omitted %d files and folders in classes, such as %s. Expected "
         "CLASS/NAME with one of %s.",
         folder,
-        len(left_out),
-        left_out[0],
+        len(omitted),
+        omitted[0],
         ", ".join(decoding.SUFFIXES),
     )
   empty = [name for name, files in classes.items() if not files]

@@ -1,4 +1,14 @@
-"""Batches to train on and to evaluate on, reproducible and resumable."""
+"""Batches to train on and to evaluate on, reproducible and resumable.
+
+Examples of a data set too large for memory are shuffled by file and within a
+window of some thousands; of JPEG files that are cropped ("crop_flip"), the part
+alone is decoded. In training, the place of an example that cannot be read is
+taken by another of its batch; in evaluation it is omitted.
+
+A `tf.data` service may read and augment in this process's place: its workers
+must find the files where this process would. With one worker the batches are
+the same; of several, each makes whole epochs, and these mix.
+"""
 
 import tensorflow as tf
 
@@ -49,12 +59,7 @@ def train_batches(
   incomplete batch, in an order that depends on `seed` and the epoch alone.
   An augmentation depends on `seed`, the epoch, and the example's place in it.
   Hence a sequence that starts at `first_step` is what one that starts at 0
-  yields from there. Steps that are skipped cost no decoding. The place of an
-  example that cannot be read is taken by another of its batch.
-
-  Examples of a data set too large for memory are shuffled by file and within
-  a window of some thousands; of JPEG files that are cropped ("crop_flip"), the
-  part alone is decoded.
+  yields from there. Steps that are skipped cost no decoding.
 
   Args:
     dataset: the data set.
@@ -64,9 +69,7 @@ def train_batches(
     first_step: number of batches to skip.
     bad_examples: counts examples that cannot be read; None for one of its own.
     data_service: address of a `tf.data` service's dispatcher, as in
-      "grpc://host:5000", whose workers then read and augment. They must find
-      the files where this process would. With one worker the batches are the
-      same; of several, each makes whole epochs, and these mix.
+      "grpc://host:5000".
 
   Returns:
     A data set of (images, float32 [batch, height, width, channels] in
@@ -80,18 +83,14 @@ def train_batches(
   argument_checks.check_integer("seed", seed)
   argument_checks.check_integer("first_step", first_step, minimum=0)
   preparation_lib.check_image_size(dataset, preparation.image_size)
-  reader = readers.open_reader(
-      dataset, "train", encoded=preparation.crops_parts
-  )
-  items = epochs.shuffled_items(
-      reader,
-      num_examples=dataset.num_examples("train"),
+  encoded = preparation.crops_parts
+  reader = readers.open_reader(dataset, "train", encoded=encoded)
+  examples = _training_examples(
+      *(dataset, reader, preparation.function(dataset.image_shape, seed=seed)),
       seed=seed,
       examples_per_epoch=num_steps * batch_size,
       first_example=first_step * batch_size,
   )
-  prepare = preparation.function(dataset.image_shape, seed=seed)
-  examples = _training_examples(dataset, reader, items, prepare)
   batches = examples.batch(batch_size, drop_remainder=True)
   if data_service is not None:
     batches = data_service_lib.distribute(_in_order(batches), data_service)
@@ -101,8 +100,10 @@ def train_batches(
   return _finish(batches)
 
 
-def _training_examples(dataset, reader, items, prepare):
-  """Reads and prepares items; with a name first where reading can fail."""
+def _training_examples(dataset, reader, prepare, **order):
+  """Prepared examples, shuffled; with a name first where reading can fail."""
+  num_examples = dataset.num_examples("train")
+  items = epochs.shuffled_items(reader, num_examples=num_examples, **order)
 
   def read(position, *item):
     image, label = reader.read(*item)
@@ -126,8 +127,6 @@ def eval_batches(
     bad_examples: bad_examples_lib.BadExamples | None = None,
 ) -> tf.data.Dataset:
   """Returns a split once, in an order that is always the same.
-
-  Examples that cannot be read are left out.
 
   Args:
     dataset: the data set.

@@ -57,7 +57,7 @@ class EvaluationPreparation:
   def of_dataset(
       cls, dataset: _Dataset, *, image_size: int | None
   ) -> "EvaluationPreparation":
-    """How images of a data set are made ready to be evaluated.
+    """How images of a data set are prepared to be evaluated.
 
     Args:
       dataset: the data set; of images that differ in size the middle is cut
@@ -187,7 +187,7 @@ class TrainingPreparation:
     return crop
 
 
-def check_image_size(dataset: _Dataset, image_size: int | None):
+def check_image_size(dataset: _Dataset, image_size: int | None) -> None:
   """Refuses a size that is none, and to keep sizes that differ (ValueError)."""
   if image_size is not None:
     argument_checks.check_integer("image_size", image_size, minimum=1)

@@ -3,7 +3,7 @@
 SPLITS = ("train", "validation", "test")
 
 
-def check_split(split: str):
+def check_split(split: str) -> None:
   """Raises a ValueError for what is none of them."""
   if split not in SPLITS:
     raise ValueError(

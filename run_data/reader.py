@@ -1,23 +1,27 @@
 """Reads what a run's folder says of its settings and of its data."""
 
+import os
 import pathlib
+from typing import Any
 
 from file_io import artifacts
 import image_data
 from run_data import trained_data
 
 
-def read_settings(workdir):
+def read_settings(workdir: str | os.PathLike) -> dict[str, Any]:
   """The settings of a run, a dict; empty where there is no run yet."""
   return _read(workdir).get("settings", {})
 
 
-def check_to_continue(workdir, dataset):
+def check_to_continue(
+    workdir: str | os.PathLike, dataset: trained_data.Dataset
+) -> None:
   """Refuses data that differ at all from those of the run so far.
 
   Args:
     workdir: of the run, maybe not begun.
-    dataset: an `image_data.ImageDataset`.
+    dataset: to go on with.
 
   Raises:
     ValueError: names what differs.
@@ -25,7 +29,9 @@ def check_to_continue(workdir, dataset):
   trained_data.check_to_continue(_read(workdir).get("data"), dataset)
 
 
-def open_data(workdir, *, data_dir=None):
+def open_data(
+    workdir: str | os.PathLike, *, data_dir: str | os.PathLike | None = None
+) -> tuple[dict[str, Any], trained_data.Dataset]:
   """Opens the data set that a run was trained on.
 
   Args:
@@ -33,7 +39,7 @@ def open_data(workdir, *, data_dir=None):
     data_dir: where the data set is; None for where it was.
 
   Returns:
-    The run's settings, and an `image_data.ImageDataset`.
+    The run's settings, and the data set.
 
   Raises:
     FileNotFoundError: if the data set is not there.

@@ -1,11 +1,15 @@
 """Which data a run was trained on, to notice that they have changed."""
 
+from typing import Any
+
 from absl import logging
 
 import image_data
 
+Dataset = image_data.ImageDataset | image_data.ImageFolder
 
-def describe(dataset):
+
+def describe(dataset: Dataset) -> dict[str, Any]:
   """What `config.json` holds of a data set, a dict."""
   return {
       "version": dataset.version,
@@ -16,12 +20,14 @@ def describe(dataset):
   }
 
 
-def check_to_continue(recorded, dataset):
+def check_to_continue(
+    recorded: dict[str, Any] | None, dataset: Dataset
+) -> None:
   """Refuses data that differ at all from those of the run so far.
 
   Args:
     recorded: `describe` of then; None, of older runs, is not checked.
-    dataset: an `image_data.ImageDataset`.
+    dataset: to go on with.
 
   Raises:
     ValueError: names what differs.
@@ -30,16 +36,16 @@ def check_to_continue(recorded, dataset):
   if found:
     raise ValueError(
         f"{dataset.name} has changed since this run began: {'; '.join(found)}. "
-        "Continue with the same data, or train anew in another --workdir."
+        "Continue with the same data, or begin a run in another --workdir."
     )
 
 
-def check_to_read(recorded, dataset):
+def check_to_read(recorded: dict[str, Any] | None, dataset: Dataset) -> None:
   """Refuses data of other classes; warns where images are others.
 
   Args:
     recorded: `describe` of when the run began; None is not checked.
-    dataset: an `image_data.ImageDataset`.
+    dataset: to read.
 
   Raises:
     ValueError: names what differs in the classes.

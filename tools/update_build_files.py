@@ -28,6 +28,8 @@ PACKAGES = (
 PIP_NAMES = {
     "absl": ("absl-py",),
     "ai_edge_litert": ("ai-edge-litert",),
+    "filelock": ("filelock",),
+    "google": ("protobuf",),
     "grpc": ("grpcio",),
     "keras": ("keras", "tensorflow"),
     "keras_cv": ("keras-cv",),

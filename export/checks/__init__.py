@@ -1,4 +1,4 @@
 """What is exported is compared with Keras before it is published.
 
-Imports nothing else of `export` but what describes a variant.
+Imports `run_exported` and `variants` of `export`.
 """

@@ -1,67 +1,154 @@
 """The requests that an exported model is checked with, and Keras's answers."""
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
+from export import variants
 import image_data
 import pgates
 
 _CHUNK = 33  # Odd, as no server's batch size is.
+_NUM_THRESHOLDED = 9
+_NUM_ENCODED = 3
+_OTHER_SIZE = (37, 53)  # Neither of it is a network's.
+_JPEG_CHANNELS = (1, 3)
 _SEED = 0
 
+# Input name -> array, or output name -> array.
+Arrays = dict[str, np.ndarray]
 
-def make(variant, decided, images, *, center_crop=False):
+
+class Request(NamedTuple):
+  """A request, and what the answer must be.
+
+  Attributes:
+    signature: name of the signature.
+    inputs: arrays by input.
+    expected: Keras's outputs as arrays.
+  """
+
+  signature: str
+  inputs: Arrays
+  expected: Arrays
+
+
+class _Question(NamedTuple):
+  """A request, and the images, float32, that the network gets by it."""
+
+  signature: str
+  inputs: Arrays
+  images: np.ndarray
+
+
+def make(
+    variant: variants.Variant,
+    decided: variants.Decided,
+    images: np.ndarray,
+    *,
+    preparation: image_data.EvaluationPreparation,
+) -> dict[str, Request]:
   """Makes requests and the answers that Keras gives.
 
   Args:
-    variant: a `variants.Variant`.
-    decided: the `variants.Decided` that was exported.
+    variant: what was exported.
+    decided: the network, with its gates decided.
     images: float32 [n, height, width, channels], of the evaluation split.
-    center_crop: whether the middle is cut out of encoded images.
+    preparation: of encoded images.
 
   Returns:
-    name -> (signature, arrays by input, Keras's outputs as arrays).
+    name -> request. The images of the split are asked in those whose names
+    begin with "test".
   """
-  made = _made(images.shape[1:])
-  # Resized images have fractions, which bytes cannot hold.
-  few = images[:3].astype(np.uint8)
+  synthetic = _synthetic(images.shape[1:])
   batches = {
       f"test{i}": images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK)
   }
-  batches |= {"one": images[:1], "made": made}
+  batches |= {"one": images[:1], "synthetic": synthetic}
+  thresholded = np.concatenate([images[:_NUM_THRESHOLDED], synthetic])
   if variant.format == "tflite":
-    requests = _tflite(decided, batches)
+    asked = _tflite(batches, thresholded, decided.threshold)
   else:
-    requests = {
-        name: ("serving_default", {"images": batch})
-        for name, batch in batches.items()
+    asked = {
+        **_of_floats(batches),
+        **_of_bytes(images, preparation),
+        **_of_thresholds(thresholded, decided.threshold),
     }
-    requests["uint8"] = ("serving_uint8", {"images": few})
-    requests["bytes"] = ("serving_bytes", {"image_bytes": _encoded(few)})
-    batches["uint8"] = batches["bytes"] = few.astype(np.float32)
-    if center_crop:
-      cropped = [image_data.center_crop(i, images.shape[1]) for i in few]
-      batches["bytes"] = np.stack(cropped)
-  if decided.threshold is not None:
-    signature = "serving_threshold"
-    if variant.format == "tflite":
-      signature = "serving_default"
-    batch = np.concatenate([images[:9], made])
-    for name, thresholds in _thresholds(len(batch)).items():
-      inputs = {"images": batch, "threshold": thresholds}
-      requests[name] = (signature, inputs)
-      batches[name] = batch
   answer = _answers_of_keras(decided)
   return {
-      name: (signature, inputs, answer(batches[name], inputs.get("threshold")))
-      for name, (signature, inputs) in requests.items()
+      name: Request(
+          question.signature,
+          question.inputs,
+          answer(question.images, question.inputs.get("threshold")),
+      )
+      for name, question in asked.items()
   }
 
 
-def _made(shape):
+def _synthetic(shape):
+  """Noise, black and white."""
   noise = np.random.default_rng(_SEED).uniform(0, 255, (3, *shape))
   flat = [np.zeros((1, *shape)), np.full((1, *shape), 255)]
   return np.concatenate([noise, *flat]).astype(np.float32)
+
+
+def _of_floats(batches):
+  return {
+      name: _Question("serving_default", {"images": batch}, batch)
+      for name, batch in batches.items()
+  }
+
+
+def _of_bytes(images, preparation):
+  """Whole numbers, files of the right size, and files of another size."""
+  # Resized images have fractions, which bytes cannot hold.
+  few = images[:_NUM_ENCODED].astype(np.uint8)
+  files = {
+      "bytes": [tf.io.encode_png(image) for image in few],
+      "other_sizes": _of_another_size(images.shape[-1]),
+  }
+  return {
+      "uint8": _Question("serving_uint8", {"images": few}, np.float32(few)),
+      **{
+          name: _Question(
+              "serving_bytes",
+              {"image_bytes": _byte_strings(encoded)},
+              np.stack([preparation(content) for content in encoded]),
+          )
+          for name, encoded in files.items()
+      },
+  }
+
+
+def _of_another_size(channels):
+  """A smooth image that is not square, as a PNG file and as a JPEG file."""
+  waves = np.random.default_rng(_SEED).uniform(2, 6, (2, channels))
+  places = np.moveaxis(np.indices(_OTHER_SIZE), 0, -1) / _OTHER_SIZE
+  image = np.rint(127.5 * (1 + np.sin(places @ waves))).astype(np.uint8)
+  encoded = [tf.io.encode_png(image)]
+  if channels in _JPEG_CHANNELS:
+    encoded.append(tf.io.encode_jpeg(image))
+  return encoded
+
+
+def _byte_strings(encoded: Iterable[tf.Tensor]) -> np.ndarray:
+  # As strings of fixed length, which NumPy's files can hold; neither PNG nor
+  # JPEG files have zeros at their end to lose.
+  return np.array([content.numpy() for content in encoded])
+
+
+def _of_thresholds(batch, threshold):
+  if threshold is None:
+    return {}
+  return {
+      name: _Question(
+          "serving_threshold", {"images": batch, "threshold": values}, batch
+      )
+      for name, values in _thresholds(len(batch)).items()
+  }
 
 
 def _thresholds(size):
@@ -75,24 +162,22 @@ def _thresholds(size):
   }
 
 
-def _tflite(decided, batches):
-  requests = {}
-  for name, batch in batches.items():
-    inputs = {"images": batch}
-    if decided.threshold is not None:
-      inputs["threshold"] = np.full(len(batch), decided.threshold, np.float32)
-    requests[name] = ("serving_default", inputs)
-  return requests
+def _tflite(batches, thresholded, threshold):
+  """The only signature of a file takes the threshold where there is one."""
+  asked = _of_floats(batches)
+  if threshold is None:
+    return asked
+  for _, inputs, batch in asked.values():
+    inputs["threshold"] = np.full(len(batch), threshold, np.float32)
+  return asked | {
+      name: question._replace(signature="serving_default")
+      for name, question in _of_thresholds(thresholded, threshold).items()
+  }
 
 
-def _encoded(images):
-  encoded = [tf.io.encode_png(image).numpy() for image in images]
-  # As fixed-length strings, which NumPy's files can hold; PNG has no zeros at
-  # its end to lose.
-  return np.array(encoded)
-
-
-def _answers_of_keras(decided):
+def _answers_of_keras(
+    decided: variants.Decided,
+) -> Callable[[np.ndarray, np.ndarray | None], Arrays]:
   """A function, (images, thresholds or None) -> outputs as arrays."""
   by_threshold = None
   if decided.threshold is not None:

@@ -1,10 +1,11 @@
-"""SavedModels without what every loader computes anew, or nobody reads.
+"""SavedModels without what every loader computes again, or nobody reads.
 
 TensorFlow writes the shape of each tensor beside it, copies results by
 `Identity`, and names each node by the whole path to it. In a network of many
 small blocks this is a tenth of the weights.
 """
 
+import os
 import pathlib
 
 from tensorflow.core.protobuf import saved_model_pb2
@@ -15,7 +16,7 @@ _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _CHECKS = ("Assert", "EnsureShape")
 
 
-def slim(path):
+def strip(path: str | os.PathLike) -> None:
   """Makes `saved_model.pb` smaller; it answers as before.
 
   Signatures keep their names, types and shapes. Inside of functions shapes and

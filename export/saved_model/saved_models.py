@@ -1,20 +1,25 @@
 """SavedModels in the folders that TensorFlow Serving watches."""
 
+from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
 import tempfile
 
+from google.protobuf import text_format
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.config import model_server_config_pb2
 
 from export.saved_model import graph_stripping
+from export.saved_model import serving
 from export.saved_model import warmup
 from file_io import artifacts
 
 # The sizes that the server pads batches to, and that warm-up runs.
 ALLOWED_BATCH_SIZES = (1, 8, 32)
 
+# By hand: the client package has no message for it.
 _BATCHING = """\
 max_batch_size {{ value: {largest} }}
 batch_timeout_micros {{ value: 2000 }}
@@ -25,7 +30,7 @@ num_batch_threads {{ value: {threads} }}
 
 
 @contextlib.contextmanager
-def new_version(base):
+def new_version(base: str | os.PathLike) -> Iterator["Version"]:
   """Yields a folder to write, which becomes the next version at the end.
 
   A server that watches `base` never sees half a model: the folder is renamed
@@ -65,12 +70,12 @@ class Version:
     path: its folder.
   """
 
-  def __init__(self, path):
+  def __init__(self, path: pathlib.Path):
     self.path = path
-    self.number = None
+    self.number: int | None = None
 
 
-def existing_versions(base):
+def existing_versions(base: str | os.PathLike) -> list[int]:
   """The numbers of the versions in a folder, in order."""
   base = pathlib.Path(base)
   if not base.is_dir():
@@ -78,7 +83,9 @@ def existing_versions(base):
   return sorted(int(p.name) for p in base.iterdir() if p.name.isdigit())
 
 
-def write(server, path, *, name):
+def write(
+    server: serving.Server, path: str | os.PathLike, *, name: str
+) -> None:
   """Writes a SavedModel with its warm-up requests and batching parameters.
 
   Args:
@@ -88,7 +95,7 @@ def write(server, path, *, name):
   """
   path = pathlib.Path(path)
   tf.saved_model.save(server, str(path), signatures=server.signatures())
-  graph_stripping.slim(path)
+  graph_stripping.strip(path)
   warmup.write(
       path / "assets.extra" / "tf_serving_warmup_requests",
       name=name,
@@ -106,7 +113,7 @@ def write(server, path, *, name):
   )
 
 
-def write_models_config(output_dir):
+def write_models_config(output_dir: str | os.PathLike) -> pathlib.Path:
   """Writes `models.config` for all models in a folder.
 
   Args:
@@ -116,21 +123,20 @@ def write_models_config(output_dir):
     The path of the file.
   """
   output_dir = pathlib.Path(output_dir)
-  entries = "".join(
-      "  config {\n"
-      f'    name: "{base.name}"\n'
-      f'    base_path: "{base.resolve()}"\n'
-      '    model_platform: "tensorflow"\n'
-      "  }\n"
-      for base in sorted(output_dir.iterdir())
-      if base.is_dir() and existing_versions(base)
-  )
+  config = model_server_config_pb2.ModelServerConfig()
+  for base in sorted(output_dir.iterdir()):
+    if base.is_dir() and existing_versions(base):
+      config.model_config_list.config.add(
+          name=base.name,
+          base_path=str(base.resolve()),
+          model_platform="tensorflow",
+      )
   path = output_dir / "models.config"
-  artifacts.write_text(path, f"model_config_list {{\n{entries}}}\n")
+  artifacts.write_text(path, text_format.MessageToString(config, as_utf8=True))
   return path
 
 
-def check_operations(path, strategy):
+def check_operations(path: str | os.PathLike, strategy: str) -> None:
   """Checks what operations a SavedModel is made of.
 
   Args:

@@ -1,5 +1,8 @@
 """The functions that a SavedModel serves, all around one frozen core."""
 
+from collections.abc import Callable
+import os
+
 import numpy as np
 import tensorflow as tf
 
@@ -11,7 +14,9 @@ import pgates
 INVALID_CLASS = -1
 
 
-def make_core(model, strategy, *, execution):
+def make_core(
+    model: pgates.GatedModel, strategy: str, *, execution: str
+) -> Callable[..., dict[str, tf.Tensor]]:
   """Freezes a network and its rule into a function.
 
   Args:
@@ -45,17 +50,27 @@ class Server(tf.Module):
     strategy: `map`, `threshold:T` and so on.
     labels: path of a file of class names, one a line.
     gates: path of a JSON file on the gates.
-    center_crop: whether the middle is cut out of encoded images; else they are
-      resized as they are.
+    preparation: of encoded images, as in evaluation; None to resize them as
+      they are.
   """
 
-  def __init__(self, model, strategy, *, labels, gates, center_crop=False):
+  def __init__(
+      self,
+      model: pgates.GatedModel,
+      strategy: str,
+      *,
+      labels: str | os.PathLike,
+      gates: str | os.PathLike,
+      preparation: image_data.EvaluationPreparation | None = None,
+  ):
     super().__init__()
     self.labels = tf.saved_model.Asset(str(labels))
     self.gates = tf.saved_model.Asset(str(gates))
     self._macs = model.macs
-    self._center_crop = center_crop
     self._image_shape = tuple(model.inputs[0].shape[1:])
+    self._preparation = preparation or image_data.EvaluationPreparation(
+        self._image_shape
+    )
     name, argument = pgates.parse_strategy(strategy)
     self._threshold = {"map": 0.5, "threshold": argument}.get(name)
     rule = strategy if self._threshold is None else "threshold"
@@ -66,16 +81,16 @@ class Server(tf.Module):
     self._shared = self._traced(self._serve)
 
   @property
-  def image_shape(self):
+  def image_shape(self) -> tuple[int, int, int]:
     """`(height, width, channels)` of the images."""
     return self._image_shape
 
   @property
-  def takes_threshold(self):
+  def takes_threshold(self) -> bool:
     """Whether requests may choose the threshold of the gates."""
     return self._threshold is not None
 
-  def signatures(self):
+  def signatures(self) -> dict[str, Callable]:
     """Concrete functions by the name they are served under."""
     encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
     signatures = {
@@ -154,24 +169,11 @@ class Server(tf.Module):
     }
 
   def _serve_bytes(self, image_bytes):
-    height, width, channels = self._image_shape
-
-    def decode(encoded):
-      image = tf.io.decode_image(
-          encoded, channels=channels, expand_animations=False
-      )
-      image.set_shape([None, None, channels])
-      # As in evaluation.
-      if self._center_crop:
-        return image_data.center_crop(image, height)
-      # Nothing changes where the size is right.
-      return tf.image.resize(image, [height, width], antialias=True)
-
     image_bytes = tf.ensure_shape(
         image_bytes, [None], name="shape_of_image_bytes"
     )
-    spec = tf.TensorSpec([height, width, channels], tf.float32)
-    images = tf.map_fn(decode, image_bytes, fn_output_signature=spec)
+    spec = tf.TensorSpec(self._image_shape, tf.float32)
+    images = tf.map_fn(self._preparation, image_bytes, fn_output_signature=spec)
     return self._serve_images(images)
 
 

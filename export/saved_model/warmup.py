@@ -5,17 +5,22 @@ would weigh more than a network: 41 of 224 x 224 pixels in each signature are
 80 MB.
 """
 
+from collections.abc import Iterable
+import os
 import pathlib
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 _GREY = 128
 
 
-def predict_request(name, signature, inputs):
+def predict_request(
+    name: str, signature: str, inputs: dict[str, tensor_pb2.TensorProto]
+) -> predict_pb2.PredictRequest:
   """A request of the Predict API.
 
   Args:
@@ -34,7 +39,14 @@ def predict_request(name, signature, inputs):
   return request
 
 
-def write(path, *, name, image_shape, batch_sizes, with_threshold):
+def write(
+    path: str | os.PathLike,
+    *,
+    name: str,
+    image_shape: tuple[int, int, int],
+    batch_sizes: Iterable[int],
+    with_threshold: bool,
+) -> None:
   """Writes warm-up requests for each signature and allowed batch size.
 
   Where the signature takes thresholds, 0 opens every branch, and a mixture of

@@ -1,13 +1,22 @@
 """TF-Lite files of a network, with fixed or dynamic gating."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
 from export.saved_model import serving
 from export.tflite import tflite_int8
+import pgates
 
 
-def convert(model, *, dynamic, quantization="none", images=None):
+def convert(
+    model: pgates.GatedModel,
+    *,
+    dynamic: bool,
+    quantization: str = "none",
+    images: np.ndarray | None = None,
+) -> bytes:
   """Converts a network to a TF-Lite file for batches of one.
 
   With dynamic gating the file skips the blocks whose gate is closed, by `If`
@@ -65,7 +74,7 @@ class _Module(tf.Module):
 
     self.serve = tf.function(serve, input_signature=specs, autograph=False)
 
-  def calibration(self, images):
+  def calibration(self, images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     """Inputs that open every gate, the usual ones, and none."""
     for image in images:
       inputs = {"images": image[None]}

@@ -1,5 +1,7 @@
 """What a TF-Lite file is made of."""
 
+from typing import Any
+
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
@@ -14,13 +16,13 @@ _OPERATIONS = _names(schema.BuiltinOperator)
 _TYPES = _names(schema.TensorType)
 
 
-def operation(model, operator):
+def operation(model: schema.ModelT, operator: schema.OperatorT) -> int:
   """The built-in code of an operator of a file."""
   code = model.operatorCodes[operator.opcodeIndex]
   return max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
-def operators(content):
+def operators(content: bytes) -> list[dict[str, Any]]:
   """Lists the operators of all subgraphs.
 
   Args:
@@ -52,7 +54,7 @@ def operators(content):
   return rows
 
 
-def check(content, *, quantization):
+def check(content: bytes, *, quantization: str) -> None:
   """Checks that a file holds only built-in operations, all quantized.
 
   The gates' dense layers, in the main subgraph, stay float32 under int8.

@@ -10,8 +10,11 @@ quantizer, which `tf.lite.experimental.QuantizationDebugger` uses too, but
 which have no public name.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterable
 import math
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import convert as tflite_convert
 from tensorflow.lite.python import schema_py_generated as schema
@@ -22,7 +25,10 @@ from export.tflite import tflite_graph
 _FEATURE_MAP_RANK = 4
 
 
-def convert(converter, samples):
+def convert(
+    converter: tf.lite.TFLiteConverter,
+    samples: Callable[[], Iterable[dict[str, np.ndarray]]],
+) -> bytes:
   """Converts with int8 weights and activations, gates in float32.
 
   Args:

@@ -1,4 +1,4 @@
-"""Networks made anew for inference: folded, constant, in float32.
+"""Networks rebuilt for inference: folded, constant, in float32.
 
 Imports nothing else of `export`.
 """

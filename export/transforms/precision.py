@@ -5,7 +5,7 @@ import pgates
 _HALF = ("bfloat16", "float16", "mixed_bfloat16", "mixed_float16")
 
 
-def in_float32(model):
+def in_float32(model: pgates.GatedModel) -> pgates.GatedModel:
   """A network that computes in float32, whatever it was trained in.
 
   The engines that run exports know no bfloat16, or round it otherwise than

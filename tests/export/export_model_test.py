@@ -21,14 +21,15 @@ RUN_ALL = """
 import dataclasses, json, sys
 from absl import flags
 from absl.testing import flagsaver
-from export import export_model, run, self_check
+from export import export_model, run
+from export.checks import comparison
 
 def outcome(arguments):
   received = []
   def record(options):
     received.append(dataclasses.asdict(options))
     if options.name == "unlike":
-      raise self_check.CheckFailed("Gate 0 of example 0 differs.")
+      raise comparison.CheckFailed("Gate 0 of example 0 differs.")
   run.run = real_run if "--name=real" in arguments else record
   try:
     with flagsaver.flagsaver():

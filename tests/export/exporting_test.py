@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from export import exporting
 from export import variants
+from export.checks import comparison
 from export.checks import self_check
 from export.saved_model import saved_models
 from export.tflite import conversion
+import image_data
 import pgates
 from tests.helpers import gated_networks
 
@@ -36,7 +38,9 @@ def data(model):
   labels[:5] = (labels[:5] + 1) % 10
   batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
   return exporting.Data(
-      examples=self_check.Examples(images, labels),
+      examples=self_check.Examples(
+          images, labels, image_data.EvaluationPreparation((8, 8, 3))
+      ),
       validation=batches,
       calibration=images[:2],
       class_names=DIGITS,
@@ -112,7 +116,7 @@ def test_a_failed_check_publishes_no_version(published, model, data):
   folder, _ = published
   before = _files(folder)
   other = pgates.with_strategy(model, "threshold:0.6")
-  with pytest.raises(self_check.CheckFailed, match=r"Gate \d of example"):
+  with pytest.raises(comparison.CheckFailed, match=r"Gate \d of example"):
     exporting.export_variant(
         variants.Variant("dynamic", "saved_model"),
         variants.Decided(model, "map", reference=other),
@@ -176,7 +180,7 @@ def test_tflite_file_is_published_unless_its_check_fails(tmp_path, model, data):
 
   first, second = (pgates.prune(model, [i], opened=[1 - i]) for i in range(2))
   wrong = variants.Decided(first, "always_open", reference=second)
-  with pytest.raises(self_check.CheckFailed, match="digits"):
+  with pytest.raises(comparison.CheckFailed, match="digits"):
     _export_tflite(wrong, data, tmp_path)
   assert _files(tmp_path) == before
 

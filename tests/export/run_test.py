@@ -11,7 +11,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from export import run
 from export import variants
-from export.checks import self_check
+from export.checks import comparison
 import image_data
 import pgates
 from tests.helpers import damaged_images
@@ -155,7 +155,7 @@ def test_verify_only_passes_and_finds_a_damaged_export(exported, tiny_run):
   path = exported / "digits_fixed.tflite"
   whole = path.read_bytes()
   path.write_bytes(whole[: len(whole) // 2])
-  with pytest.raises(self_check.CheckFailed, match="does not run"):
+  with pytest.raises(comparison.CheckFailed, match="does not run"):
     _export(**options)
   path.write_bytes(whole)
 

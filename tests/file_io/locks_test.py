@@ -1,5 +1,8 @@
 """Tests of `file_io.locks`."""
 
+import fcntl
+import re
+import socket
 import subprocess
 import sys
 
@@ -22,9 +25,11 @@ def test_second_process_is_refused_until_the_first_has_ended(tmp_path):
       stdout=subprocess.PIPE,
       text=True,
   )
+  host = socket.gethostname()
   try:
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(locks.InUse, match=f"at work in {tmp_path}"):
+    message = f"Process {holder.pid} on {host} is at work in {tmp_path}. Wait"
+    with pytest.raises(locks.InUse, match=re.escape(message)):
       with locks.only_one(tmp_path):
         pass
   finally:
@@ -56,3 +61,23 @@ def test_folder_into_which_nothing_came_is_removed(tmp_path):
   with locks.only_one(folder):
     (folder / "result").touch()
   assert (folder / "result").exists()
+
+
+def test_lock_on_a_file_that_was_just_removed_is_not_held(
+    tmp_path, monkeypatch
+):
+  flock, calls = fcntl.flock, []
+
+  def flock_late(file, operation):
+    if not calls:
+      # The holder ends between our opening of the file and our lock.
+      (tmp_path / ".lock").unlink()
+    calls.append(operation)
+    return flock(file, operation)
+
+  monkeypatch.setattr(fcntl, "flock", flock_late)
+  with locks.only_one(tmp_path):
+    assert (tmp_path / ".lock").exists()
+    with pytest.raises(locks.InUse):
+      with locks.only_one(tmp_path):
+        pass

@@ -68,7 +68,7 @@ def test_what_is_left_out_is_said(path, caplog):
   with caplog.at_level("WARNING"):
     image_data.ImageFolder(path)
   (record,) = caplog.records
-  assert "left out 1 files and folders" in record.getMessage()
+  assert "omitted 1 files and folders" in record.getMessage()
   assert str(path / "train" / "ant" / "notes.txt") in record.getMessage()
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import special
 import tensorflow as tf
 
 from export import variants
@@ -16,6 +17,8 @@ NUM_IMAGES = 70
 
 _DYNAMIC = f"threshold:{THRESHOLD}"
 _OF_THRESHOLDS = ("open", "closed", "mixed")
+_RESIZE = image_data.EvaluationPreparation((8, 8, 3))
+_CENTER = image_data.EvaluationPreparation((8, 8, 3), center_crop=True)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,9 @@ def _decided(model, strategy):
 def _make(model, images, kind, strategy):
   gating = "dynamic" if strategy == _DYNAMIC else "fixed"
   decided = _decided(model, strategy)
-  return check_requests.make(variants.Variant(gating, kind), decided, images)
+  return check_requests.make(
+      variants.Variant(gating, kind), decided, images, preparation=_RESIZE
+  )
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +66,20 @@ def fixed(model, images):
   }
 
 
+def _decoded(inputs):
+  return [tf.io.decode_image(encoded) for encoded in inputs["image_bytes"]]
+
+
 def _images(inputs):
-  """The images of a request as the network gets them."""
+  """The images of a request as the network gets them, resized."""
   if "image_bytes" not in inputs:
     return inputs["images"].astype(np.float32)
-  decoded = [tf.io.decode_png(encoded) for encoded in inputs["image_bytes"]]
-  return np.stack(decoded).astype(np.float32)
+  return np.stack(
+      [
+          tf.image.resize(image, (8, 8), antialias=True)
+          for image in _decoded(inputs)
+      ]
+  )
 
 
 def _assert_same(answer, expected):
@@ -91,8 +104,8 @@ def test_every_image_is_asked_once_in_batches_of_odd_size(
     np.testing.assert_array_equal(requests["one"][1]["images"], images[:1])
 
 
-def test_made_images_are_noise_black_and_white(served):
-  *noise, black, white = served["made"][1]["images"]
+def test_synthetic_images_are_noise_black_and_white(served):
+  *noise, black, white = served["synthetic"][1]["images"]
   assert (black == 0).all() and (white == 255).all()
   noise = np.stack(noise)
   assert noise.dtype == np.float32 and noise.min() >= 0 and noise.max() <= 255
@@ -127,11 +140,31 @@ def test_every_served_signature_is_asked(served, fixed, model, tmp_path):
 def test_middle_of_encoded_images_is_expected_where_it_is_served(model, images):
   decided = _decided(model, "always_open")
   variant = variants.Variant("fixed", "saved_model")
-  requests = check_requests.make(variant, decided, images[:4], center_crop=True)
-  _, inputs, expected = requests["bytes"]
-  middle = [image_data.center_crop(i, 8) for i in _images(inputs)]
-  answer = decided.reference.predict_on_batch(np.stack(middle))
-  _assert_same(answer, expected)
+  requests = check_requests.make(
+      variant, decided, images[:4], preparation=_CENTER
+  )
+  for name in ("bytes", "other_sizes"):
+    _, inputs, expected = requests[name]
+    middle = [image_data.center_crop(i, 8) for i in _decoded(inputs)]
+    answer = decided.reference.predict_on_batch(np.stack(middle))
+    _assert_same(answer, expected)
+
+
+def test_files_of_another_size_are_asked_in_both_formats(served):
+  contents = served["other_sizes"][1]["image_bytes"]
+  assert [tf.io.is_jpeg(c).numpy() for c in contents] == [False, True]
+  png, jpeg = (
+      tf.cast(i, tf.float32) for i in _decoded(served["other_sizes"][1])
+  )
+  assert png.shape == jpeg.shape == (37, 53, 3)
+  assert 0 < np.abs(png - jpeg).mean() < 10
+
+
+def test_grey_files_are_asked_in_both_formats_others_as_png():
+  for channels, count in ((1, 2), (4, 1)):
+    contents = check_requests._of_another_size(channels)
+    shapes = {tuple(tf.io.decode_image(c).shape) for c in contents}
+    assert len(contents) == count and shapes == {(37, 53, channels)}
 
 
 def test_whole_numbers_and_bytes_hold_the_first_images(served, images):
@@ -148,7 +181,7 @@ def test_answers_are_those_of_keras_to_the_images_of_the_request(model, served):
   gates = served["test0"][2]["gates"]
   assert (gates.any(axis=0) & ~gates.all(axis=0)).all()
   names = [name for name in served if name not in _OF_THRESHOLDS]
-  assert {"one", "made", "uint8", "bytes"} < {*names}
+  assert {"one", "synthetic", "uint8", "bytes", "other_sizes"} < {*names}
   for name in names:
     _, inputs, answer = served[name]
     assert "threshold" not in inputs
@@ -198,7 +231,7 @@ def test_thresholds_open_all_gates_none_and_a_mixture(served, model):
     )
   between = thresholds[(thresholds > 0) & (thresholds < 1)]
   assert len(np.unique(between)) == len(between) >= 3
-  probabilities = 1 / (1 + np.exp(-answer["gate_logits"]))
+  probabilities = special.expit(answer["gate_logits"])
   np.testing.assert_array_equal(
       answer["gates"], probabilities > thresholds[:, None]
   )

@@ -59,7 +59,7 @@ def _library(path):
 def test_a_slim_model_answers_as_before_in_fewer_bytes(tmp_path, function):
   path = _save(function, tmp_path / "model")
   before = (path / "saved_model.pb").stat().st_size
-  graph_stripping.slim(path)
+  graph_stripping.strip(path)
   assert (path / "saved_model.pb").stat().st_size < 0.95 * before
   loaded = tf.saved_model.load(str(path))
   served = loaded.signatures["serving_default"]
@@ -74,7 +74,7 @@ def test_a_slim_model_answers_as_before_in_fewer_bytes(tmp_path, function):
 
 def test_control_dependencies_hold(tmp_path):
   path = _save(_control, tmp_path / "model")
-  graph_stripping.slim(path)
+  graph_stripping.strip(path)
   served = tf.saved_model.load(str(path)).signatures["serving_default"]
   with pytest.raises(tf.errors.InvalidArgumentError):
     served(x=tf.constant([200.0]))
@@ -82,7 +82,7 @@ def test_control_dependencies_hold(tmp_path):
 
 def test_shapes_copies_and_names_go(tmp_path):
   path = _save(_branches, tmp_path / "model")
-  graph_stripping.slim(path)
+  graph_stripping.strip(path)
   (branch,) = (
       function
       for function in _library(path)
@@ -102,7 +102,7 @@ def test_shapes_copies_and_names_go(tmp_path):
 
 def test_checks_keep_their_names(tmp_path):
   path = _save(_collision, tmp_path / "model")
-  graph_stripping.slim(path)
+  graph_stripping.strip(path)
   # Where a number would be such a name, the other nodes keep theirs.
   (nodes,) = (
       {node.name: node.op for node in function.node_def}
@@ -115,5 +115,5 @@ def test_checks_keep_their_names(tmp_path):
 def test_no_checksum_of_another_file_is_left(tmp_path):
   path = _save(_branches, tmp_path / "model")
   assert (path / "fingerprint.pb").exists()
-  graph_stripping.slim(path)
+  graph_stripping.strip(path)
   assert not (path / "fingerprint.pb").exists()

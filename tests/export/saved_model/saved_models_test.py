@@ -2,8 +2,10 @@
 
 import threading
 
+from google.protobuf import text_format
 import pytest
 import tensorflow as tf
+from tensorflow_serving.config import model_server_config_pb2
 
 from export.saved_model import saved_models
 from export.saved_model import serving
@@ -71,13 +73,19 @@ def test_exports_at_once_get_versions_of_their_own(tmp_path):
 
 
 def test_models_config_names_every_model(tmp_path):
+  tmp_path /= 'a "quoted" folder'
   for name in ("digits_fixed", "digits_dynamic"):
     _publish(tmp_path / name)
   (tmp_path / "not_a_model").mkdir()
   text = saved_models.write_models_config(tmp_path).read_text()
-  assert text.count("config {") == 2
-  assert f'base_path: "{tmp_path / "digits_fixed"}"' in text
-  assert text.count("{") == text.count("}")
+  config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+  assert [
+      (model.name, model.base_path, model.model_platform)
+      for model in config.model_config_list.config
+  ] == [
+      (name, str(tmp_path / name), "tensorflow")
+      for name in ("digits_dynamic", "digits_fixed")
+  ]
 
 
 def test_a_folder_weighs_at_most_a_tenth_more_than_its_weights(tmp_path):

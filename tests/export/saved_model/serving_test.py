@@ -117,7 +117,7 @@ def test_middle_of_encoded_images_is_served_as_evaluated(tmp_path):
       *(model, "map"),
       labels=tmp_path / "asset",
       gates=tmp_path / "asset",
-      center_crop=True,
+      preparation=image_data.EvaluationPreparation((8, 8, 3), True),
   )
   signatures = server.signatures()
   (image,) = gated_networks.images(1, (20, 31, 3)).astype(np.uint8)

@@ -1,0 +1,105 @@
+"""What is said of exports: in their files, and in the printed table."""
+
+from collections.abc import Iterable
+import dataclasses
+import sys
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from export import exporting
+from export import sources
+from export import variants
+from export.checks import self_check
+
+Json = dict[str, Any]
+
+
+def title(variant: variants.Variant) -> str:
+  """What a variant is called in what is printed."""
+  quantized = variant.quantization != "none"
+  kind = f"{variant.format} {variant.gating}"
+  return f"{kind} {variant.quantization}" if quantized else kind
+
+
+def variant_of(row: Json) -> variants.Variant:
+  """The variant that a row of `export.json` is about."""
+  return variants.Variant(row["gating"], row["format"], row["quantization"])
+
+
+def metadata(
+    decided: variants.Decided, strategy: str, curve: list[Json]
+) -> Json:
+  """What `gates.json`, beside a served model, holds."""
+  macs = decided.model.macs
+  return {
+      "strategy": strategy,
+      "threshold": decided.threshold,
+      "macs": {"dense": macs.dense, "always": macs.always},
+      "gates": [
+          {"name": name, "macs": branch}
+          for name, branch in zip(macs.names, macs.branches, strict=True)
+      ],
+      # On validation data; each request may choose a threshold by it.
+      "threshold_curve": curve if decided.threshold is not None else [],
+  }
+
+
+def row(
+    variant: variants.Variant,
+    decided: variants.Decided,
+    examples: self_check.Examples,
+    file: Json,
+    report: self_check.Report,
+) -> Json:
+  """What `export.json` holds of one variant.
+
+  Args:
+    variant: the form that was exported.
+    decided: the network that was exported.
+    examples: that Keras is measured on.
+    file: its `path` and `bytes`.
+    report: what the check has found.
+  """
+  return {
+      **dataclasses.asdict(variant),
+      **file,
+      "threshold": decided.threshold,
+      "dense_macs": decided.model.macs.dense,
+      **exporting.keras_results(decided, examples),
+      **dataclasses.asdict(report),
+  }
+
+
+def whole(
+    source: sources.Source,
+    strategy: str,
+    curve: list[Json],
+    rows: list[Json],
+) -> Json:
+  """What `export.json` holds, but for images that could not be read."""
+  return {
+      "command": ["python", "-m", "export.export_model", *sys.argv[1:]],
+      "strategy": strategy,
+      "dataset": source.dataset.name,
+      "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
+      "threshold_curve": curve,
+      "variants": rows,
+  }
+
+
+def print_table(rows: Iterable[Json]) -> None:
+  """Prints the variants of `export.json`."""
+  print(
+      f"{'variant':<32}{'bytes':>13}{'MACs':>14}{'accuracy':>10}"
+      f"{'Keras':>9}{'largest diff.':>15}{'gates equal':>13}"
+  )
+  for row in rows:
+    name = title(variant_of(row))
+    print(
+        f"{name:<32}{row['bytes']:>13,}{row['macs']:>14,.0f}"
+        f"{100 * row['accuracy']:>9.2f}%{100 * row['keras_accuracy']:>8.2f}%"
+        f"{row['largest_difference']:>15.2e}"
+        f"{100 * row['gate_agreement']:>12.2f}%"
+    )

@@ -1,0 +1,96 @@
+"""Tests of `export.checks.comparison`."""
+
+import numpy as np
+import pytest
+
+from export.checks import comparison
+
+
+def _answers(num=4):
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(num, 5))
+  gate_logits = rng.normal(size=(num, 3)) + 0.01
+  gates = (gate_logits > 0).astype(np.float32)
+  expected = {"logits": logits, "gates": gates, "gate_logits": gate_logits}
+  exponents = np.exp(logits)  # Of small numbers: no trap.
+  received = {
+      "probabilities": exponents / exponents.sum(axis=1, keepdims=True),
+      "gates": gates.copy(),
+  }
+  return expected, received, np.full(num, 0.5)
+
+
+def test_equal_answers_pass():
+  near, largest, agreement = comparison.compare(*_answers(), exact=True)
+  assert near == 0 and largest < 1e-12 and agreement == 1
+
+
+def test_a_wrong_gate_is_named():
+  expected, received, thresholds = _answers()
+  received["gates"][2, 1] = 1 - received["gates"][2, 1]
+  with pytest.raises(comparison.CheckFailed, match="Gate 1 of example 2"):
+    comparison.compare(expected, received, thresholds, exact=True)
+
+
+def test_a_gate_at_its_threshold_may_fall_either_way_and_is_counted():
+  expected, received, thresholds = _answers()
+  expected["gate_logits"][2, 1] = 5e-5
+  received["gates"][2, 1] = 1 - received["gates"][2, 1]
+  received["probabilities"][2] = 0.2
+  near, largest, _ = comparison.compare(
+      expected, received, thresholds, exact=True
+  )
+  assert near == 1 and largest < 1e-12
+
+
+@pytest.mark.parametrize(("shift", "passes"), [(5e-5, True), (5e-4, False)])
+def test_logits_must_agree_to_one_in_ten_thousand(shift, passes):
+  expected, received, thresholds = _answers()
+  received["probabilities"][1, 0] *= 1 + shift
+  arguments = (expected, received, thresholds)
+  if passes:
+    comparison.compare(*arguments, exact=True)
+  else:
+    with pytest.raises(comparison.CheckFailed, match="Logits differ"):
+      comparison.compare(*arguments, exact=True)
+
+
+def test_nan_is_no_agreement():
+  expected, received, thresholds = _answers()
+  received["probabilities"][0] = np.nan
+  with pytest.raises(comparison.CheckFailed):
+    comparison.compare(expected, received, thresholds, exact=True)
+
+
+def test_quantized_answers_are_measured_only():
+  expected, received, thresholds = _answers()
+  received["gates"][0, 0] = 1 - received["gates"][0, 0]
+  received["probabilities"][1, 0] += 0.1
+  near, largest, agreement = comparison.compare(
+      expected, received, thresholds, exact=False
+  )
+  assert near == 0
+  np.testing.assert_allclose([largest, agreement], [0.1, 11 / 12])
+
+
+def test_large_logits_do_not_overflow():
+  expected, received, thresholds = _answers()
+  expected["logits"] = np.float32([[1000, 0], [0, 1000], [0, 0], [-1000, 0]])
+  received["probabilities"] = np.array([[1, 0], [0, 1], [0.5, 0.5], [0, 1]])
+  _, largest, _ = comparison.compare(expected, received, thresholds, exact=True)
+  assert largest < 1e-12
+
+
+def test_another_number_of_classes_is_named():
+  expected, received, thresholds = _answers()
+  received["probabilities"] = received["probabilities"][:, :4]
+  with pytest.raises(comparison.CheckFailed, match=r"shape \(4, 4\), in Ker"):
+    comparison.compare(expected, received, thresholds, exact=True)
+
+
+def test_nan_of_a_gate_is_not_near_its_threshold():
+  expected, received, thresholds = _answers()
+  expected["gate_logits"][1] = np.nan
+  received["gates"][1, 0] = 1 - received["gates"][1, 0]
+  with pytest.raises(comparison.CheckFailed, match="Gate 0 of example 1"):
+    comparison.compare(expected, received, thresholds, exact=True)

@@ -1,0 +1,117 @@
+"""Evaluation, serving and the checks of an export prepare images alike."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from export import variants
+from export.checks import check_requests
+from export.saved_model import serving
+import image_data
+from tests.helpers import gated_networks
+
+SIDE = 8
+
+
+class _ServerOfPixels(serving.Server):
+  """Answers with the images that its network would get."""
+
+  def _serve_images(self, images):
+    return {"images": images}
+
+
+class _NetworkOfPixels:
+
+  def predict_on_batch(self, images):
+    return {"images": images}
+
+
+@pytest.fixture(scope="module")
+def model():
+  return gated_networks.resnet()
+
+
+def _asked(model, preparation):
+  """Files of an odd size, PNG and JPEG, and what the checks expect of them."""
+  requests = check_requests.make(
+      variants.Variant("fixed", "saved_model"),
+      variants.Decided(model, "always_open", _NetworkOfPixels()),
+      gated_networks.images(2),
+      preparation=preparation,
+  )
+  _, inputs, expected = requests["other_sizes"]
+  return inputs["image_bytes"].tolist(), expected["images"]
+
+
+def _served(model, files, preparation, folder):
+  (folder / "asset").write_text("{}")
+  asset = folder / "asset"
+  server = _ServerOfPixels(
+      *(model, "map"), labels=asset, gates=asset, preparation=preparation
+  )
+  answer = server.signatures()["serving_bytes"](image_bytes=np.array(files))
+  return answer["images"].numpy()
+
+
+def _store_folder(files, folder):
+  """A data set whose images are said to differ in size."""
+  suffixes = [".jpg" if b.startswith(b"\xff\xd8") else ".png" for b in files]
+  for split in ("train", "validation", "test"):
+    for i, content in enumerate(files):
+      path = folder / split / "ant" / f"{i}{suffixes[i]}"
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(content)
+  return image_data.ImageFolder(folder)
+
+
+def _store_records(files, folder):
+  """A data set whose images are said to be of one size."""
+  features = tfds.features.FeaturesDict(
+      {
+          "image": tfds.features.Image(shape=(37, 53, 3)),
+          "label": tfds.features.ClassLabel(num_classes=2),
+      }
+  )
+  tfds.dataset_builders.store_as_tfds_dataset(
+      name="stored",
+      version="1.0.0",
+      features=features,
+      split_datasets={
+          split: [
+              (i, {"image": io.BytesIO(content), "label": 0})
+              for i, content in enumerate(files)
+          ]
+          for split in ("train", "validation", "test")
+      },
+      data_dir=folder,
+  )
+  return image_data.open_dataset("stored", data_dir=folder)
+
+
+def _sorted(images):
+  return sorted(image.tolist() for image in images)
+
+
+@pytest.mark.parametrize(
+    ("store", "center_crop"), [(_store_folder, True), (_store_records, False)]
+)
+def test_files_of_odd_size_are_the_same_pixels_three_times(
+    store, center_crop, model, tmp_path
+):
+  files, expected = _asked(
+      model, image_data.EvaluationPreparation((SIDE, SIDE, 3), center_crop)
+  )
+  assert len(files) == 2 and expected.shape == (2, SIDE, SIDE, 3)
+  dataset = store(files, tmp_path / "data")
+  preparation = image_data.EvaluationPreparation.of_dataset(
+      dataset, image_size=SIDE
+  )
+  served = _served(model, files, preparation, tmp_path)
+  np.testing.assert_array_equal(served, expected)
+  (batch,) = image_data.eval_batches(
+      dataset, "test", batch_size=2, image_size=SIDE
+  )
+  # A data set has an order of its own.
+  assert _sorted(batch[0].numpy()) == _sorted(expected)
