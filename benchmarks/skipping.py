@@ -30,7 +30,7 @@ class Benchmark:
     self._num_threads = num_threads
     self._blocks = set(range(len(pgates.gated_blocks(model))))
     # All branches, no gate.
-    self._ungated = pgates.prune(model, [], opened=self._blocks)
+    self._ungated = pgates.prune(model, [], always_open=self._blocks)
     self._by_threshold = pgates.with_threshold_input(model)
     self._saved_models = {
         "ungated": self._load(self._ungated, "always_open", "masked"),
@@ -123,7 +123,7 @@ class Benchmark:
   def _removed(self, gates):
     """The network without the blocks that an image closes, by engine."""
     closed = set(np.flatnonzero(~gates).tolist())
-    model = pgates.prune(self.model, closed, opened=self._blocks - closed)
+    model = pgates.prune(self.model, closed, always_open=self._blocks - closed)
     return {
         "saved_model": self._load(model, "always_open", "masked"),
         "tflite": self._convert(model, dynamic=False),

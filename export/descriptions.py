@@ -12,6 +12,7 @@ from export import exporting
 from export import sources
 from export import variants
 from export.checks import self_check
+import pgates
 
 Json = dict[str, Any]
 
@@ -29,12 +30,12 @@ def variant_of(row: Json) -> variants.Variant:
 
 
 def metadata(
-    decided: variants.Decided, strategy: str, curve: list[Json]
+    decided: variants.Decided, strategy: pgates.Strategy, curve: list[Json]
 ) -> Json:
   """What `gates.json`, beside a served model, holds."""
   macs = decided.model.macs
   return {
-      "strategy": strategy,
+      "strategy": str(strategy),
       "threshold": decided.threshold,
       "macs": {"dense": macs.dense, "always": macs.always},
       "gates": [
@@ -74,14 +75,14 @@ def row(
 
 def whole(
     source: sources.Source,
-    strategy: str,
+    strategy: pgates.Strategy,
     curve: list[Json],
     rows: list[Json],
 ) -> Json:
   """What `export.json` holds, but for images that could not be read."""
   return {
       "command": ["python", "-m", "export.export_model", *sys.argv[1:]],
-      "strategy": strategy,
+      "strategy": str(strategy),
       "dataset": source.dataset.name,
       "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
       "threshold_curve": curve,

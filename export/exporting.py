@@ -16,6 +16,9 @@ from export.saved_model import serving
 from export.tflite import conversion
 from export.tflite import tflite_graph
 from file_io import artifacts
+import pgates
+
+_BATCH_SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,10 +110,16 @@ def keras_results(
     decided: variants.Decided, examples: self_check.Examples
 ) -> dict[str, float]:
   """Keras's accuracy and executed multiply-adds on the checked examples."""
-  outputs = decided.reference.predict(examples.images, verbose=0)
-  hits = outputs["logits"].argmax(axis=-1) == examples.labels
-  macs = decided.reference.macs.executed(outputs["gates"])
-  return {
-      "keras_accuracy": float(np.mean(hits)),
-      "macs": float(np.mean(macs.numpy())),
-  }
+  model = decided.reference
+
+  def per_example(outputs, labels):
+    return {
+        "keras_accuracy": outputs["logits"].argmax(axis=-1) == labels,
+        "macs": model.macs.executed(outputs["gates"]).numpy(),
+    }
+
+  batches = tf.data.Dataset.from_tensor_slices(
+      (examples.images, examples.labels)
+  ).batch(_BATCH_SIZE)
+  found = pgates.collect(model, batches, per_example)
+  return {name: float(np.mean(values)) for name, values in found.items()}

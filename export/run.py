@@ -59,8 +59,9 @@ def run(options: Options) -> None:
   chosen = variants.all_variants(
       options.gating, options.format, options.quantization
   )
+  strategy = pgates.parse_strategy(options.strategy)
   for variant in chosen:
-    variants.check_strategy(variant, options.strategy)
+    variants.check_strategy(variant, strategy)
   output_dir = pathlib.Path(options.output_dir).expanduser()
   path = output_dir / "export.json"
   if options.verify_only:
@@ -74,7 +75,7 @@ def run(options: Options) -> None:
     output_dir.mkdir(parents=True, exist_ok=True)
     exported = export_all(
         *(source, data, chosen),
-        strategy=options.strategy,
+        strategy=strategy,
         output_dir=output_dir,
         name=options.name,
     )
@@ -112,7 +113,7 @@ def export_all(
     data: exporting.Data,
     chosen: list[variants.Variant],
     *,
-    strategy: str,
+    strategy: pgates.Strategy,
     output_dir: pathlib.Path,
     name: str,
 ) -> dict[str, Any]:
@@ -189,7 +190,8 @@ def verify(
   """
   rows = exported["variants"]
   chosen = [descriptions.variant_of(row) for row in rows]
-  decisions = _decisions(source, data, chosen, exported["strategy"])
+  strategy = pgates.parse_strategy(exported["strategy"])
+  decisions = _decisions(source, data, chosen, strategy)
   for variant, row in zip(chosen, rows, strict=True):
     report = self_check.check(
         output_dir / row["path"],

@@ -3,37 +3,13 @@
 from collections.abc import Sequence
 import dataclasses
 
+import tensorflow as tf
+
 import pgates
 
 GATINGS = ("fixed", "dynamic")
 FORMATS = ("saved_model", "tflite")
 QUANTIZATIONS = ("none", "float16", "dynamic_range", "int8")
-
-_RANDOM = ("sampled", "ensemble")
-_SCALED = ("expected", "always_open")
-# What goes with what; docs/export.md shows it as a table.
-STRATEGIES = {
-    ("dynamic", "saved_model"): (
-        *("map", "threshold", "budget"),
-        *_SCALED,
-        *_RANDOM,
-    ),
-    ("dynamic", "tflite"): ("map", "threshold", "budget"),
-    ("fixed", "saved_model"): (
-        *("map", "threshold", "prune", "top_k"),
-        "always_open",
-    ),
-    ("fixed", "tflite"): ("map", "threshold", "prune", "top_k", "always_open"),
-}
-_REASONS = {
-    "prune": "it drops blocks for all inputs, which is fixed gating",
-    "top_k": "it drops blocks for all inputs, which is fixed gating",
-    "budget": "its threshold is met by skipping per input, which is dynamic",
-    "expected": "every block runs, scaled: nothing is skipped or removed",
-    "sampled": "TF-Lite has no such random operation, fixed gates no noise",
-    "ensemble": "TF-Lite has no such random operation, fixed gates no noise",
-    "always_open": "nothing is skipped: export it with fixed gating",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,20 +70,50 @@ def all_variants(
   ]
 
 
-def check_strategy(variant, strategy):
+def check_strategy(variant: Variant, strategy: pgates.Strategy) -> None:
   """Refuses a strategy that cannot be had in a variant.
 
   Raises:
     ValueError: says why, and what goes.
   """
-  name, _ = pgates.parse_strategy(strategy)
-  allowed = STRATEGIES[variant.gating, variant.format]
-  if name not in allowed:
+  reason = _refusal(variant, strategy)
+  if reason is not None:
     raise ValueError(
         f"--strategy={strategy} does not go with --gating={variant.gating} "
-        f"--format={variant.format}: {_REASONS[name]}. What goes: "
-        f"{', '.join(allowed)}."
+        f"--format={variant.format}: {reason}. What goes: "
+        f"{', '.join(allowed(variant))}."
     )
+
+
+def allowed(variant: Variant) -> list[str]:
+  """Names of the strategies that go with a variant, as docs/export.md shows."""
+  examples = map(pgates.parse_strategy, pgates.STRATEGY_EXAMPLES)
+  return [each.name for each in examples if _refusal(variant, each) is None]
+
+
+def _refusal(variant, strategy):
+  """Why a strategy does not go with a variant; None if it does."""
+  if variant.gating == "fixed":
+    return _fixed_refusal(strategy)
+  if strategy.is_fixed:
+    return "it drops blocks for all inputs, which is fixed gating"
+  if variant.format == "saved_model":
+    return None
+  if strategy.is_random:
+    return "TF-Lite has no such random operation"
+  if not strategy.decides_per_input:
+    return "nothing is skipped: export it with fixed gating"
+  return None
+
+
+def _fixed_refusal(strategy):
+  if strategy.can_be_fixed:
+    return None
+  if strategy.is_random:
+    return "fixed gates have no noise"
+  if strategy.needs_data:
+    return "it skips per input, which is dynamic gating"
+  return "every block runs, scaled: nothing is removed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,45 +127,38 @@ class Decided:
   """
 
   model: pgates.GatedModel
-  strategy: str
+  strategy: pgates.Strategy
   reference: pgates.GatedModel
 
   @property
-  def threshold(self):
+  def threshold(self) -> float | None:
     """The threshold of the gates, or None where there is none."""
-    name, argument = pgates.parse_strategy(self.strategy)
-    return {"map": 0.5, "threshold": argument}.get(name)
+    return self.strategy.threshold
 
 
-def decide(model, strategy, gating, validation_data):
+def decide(
+    model: pgates.GatedModel,
+    strategy: pgates.Strategy,
+    gating: str,
+    validation_data: tf.data.Dataset,
+) -> Decided:
   """Decides what can be decided before the first input is seen.
 
   With fixed gating, `map` and `threshold:T` open a block for all inputs where
-  they open it for more than half of the validation data; for data-independent
+  they open it for half of the validation data or more; for data-independent
   gates that is the rule itself.
 
   Args:
     model: a `pgates.GatedModel`.
-    strategy: see `STRATEGIES`.
+    strategy: one that goes with the gating.
     gating: `fixed` or `dynamic`.
     validation_data: batched `tf.data.Dataset` of (images, labels).
 
   Returns:
     A `Decided`.
   """
-  name, argument = pgates.parse_strategy(strategy)
-  if gating == "dynamic":
-    if name == "budget":
-      threshold = pgates.budget_threshold(model, argument, validation_data)
-      strategy = f"threshold:{threshold}"
-    return Decided(model, strategy, pgates.with_strategy(model, strategy))
-  if name in ("prune", "top_k"):
-    fixed = pgates.with_strategy(
-        model, strategy, validation_data=validation_data
-    )
-  else:
-    rates, _ = pgates.measure_gates(model, validation_data, strategy=strategy)
-    closed = [i for i, rate in enumerate(rates) if rate <= 0.5]
-    opened = set(range(len(rates))) - set(closed)
-    fixed = pgates.prune(model, closed, opened=opened)
-  return Decided(fixed, "always_open", fixed)
+  if gating == "fixed":
+    fixed = strategy.fix(model, validation_data)
+    return Decided(fixed, pgates.parse_strategy("always_open"), fixed)
+  resolved, left = strategy.resolve(model, validation_data)
+  return Decided(resolved, left, pgates.with_strategy(resolved, left))

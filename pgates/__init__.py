@@ -6,15 +6,18 @@ from pgates.costs.model_macs import ModelMacs
 from pgates.graphs import gated_blocks
 from pgates.graphs import gated_outputs
 from pgates.graphs import seed_gates
-from pgates.inference.measurements import budget_threshold
+from pgates.inference.budgets import budget_threshold
+from pgates.inference.collection import collect
 from pgates.inference.measurements import measure_gates
 from pgates.inference.measurements import threshold_curve
 from pgates.inference.pruning import prune
 from pgates.inference.recalibration import reestimate_batch_norm
 from pgates.inference.rules import with_threshold_input
+from pgates.inference.strategies import EXAMPLES as STRATEGY_EXAMPLES
 from pgates.inference.strategies import parse_strategy
 from pgates.inference.strategies import STRATEGIES
 from pgates.inference.strategies import with_strategy
+from pgates.inference.strategy import Strategy
 from pgates.layers.blocks import GatedResidual
 from pgates.layers.data_dependent_gate import DataDependentGate
 from pgates.layers.data_independent_gate import DataIndependentGate
@@ -57,11 +60,14 @@ __all__ = [
     "ResNet34",
     "ResNet50",
     "STRATEGIES",
+    "STRATEGY_EXAMPLES",
     "StochasticDepthGate",
+    "Strategy",
     "TargetRateLoss",
     "TemperatureSchedule",
     "budget_threshold",
     "class_open_rates",
+    "collect",
     "collapsed_share",
     "count_macs",
     "gated_blocks",

@@ -27,8 +27,7 @@ from trainers.settings import flags as shared_flags
 _STRATEGIES = flags.DEFINE_list(
     "strategies",
     ["all"],
-    "all, or names between commas: map, threshold:0.3, sampled, expected, "
-    "always_open, ensemble:5, prune:0.5, top_k:6, budget:0.7",
+    f"all, or names between commas: {', '.join(pgates.STRATEGY_EXAMPLES)}",
 )
 _SPLIT = flags.DEFINE_enum(
     "split", "test", ["test", "validation"], "What to report on"

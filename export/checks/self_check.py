@@ -14,7 +14,6 @@ from export import variants
 from export.checks import check_requests
 from export.checks import comparison
 import image_data
-import pgates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +132,8 @@ def check(
   received = run_fresh(
       path, {name: (r.signature, r.inputs) for name, r in asked.items()}
   )
-  random = pgates.parse_strategy(decided.strategy)[0] in ("sampled", "ensemble")
-  exact = variant.quantization == "none" and not random
+  is_random = decided.strategy.is_random
+  exact = variant.quantization == "none" and not is_random
   found = []
   for name, request in asked.items():
     thresholds = _thresholds(request, decided.threshold)

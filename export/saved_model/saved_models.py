@@ -15,6 +15,7 @@ from export.saved_model import graph_stripping
 from export.saved_model import serving
 from export.saved_model import warmup
 from file_io import artifacts
+import pgates
 
 # The sizes that the server pads batches to, and that warm-up runs.
 ALLOWED_BATCH_SIZES = (1, 8, 32)
@@ -136,7 +137,9 @@ def write_models_config(output_dir: str | os.PathLike) -> pathlib.Path:
   return path
 
 
-def check_operations(path: str | os.PathLike, strategy: str) -> None:
+def check_operations(
+    path: str | os.PathLike, strategy: pgates.Strategy
+) -> None:
   """Checks what operations a SavedModel is made of.
 
   Args:
@@ -157,7 +160,7 @@ def check_operations(path: str | os.PathLike, strategy: str) -> None:
   bad = {op for op in operations if "PyFunc" in op or "Variable" in op}
   core = {op for op in operations if hasattr(tf.raw_ops, op)}
   bad |= operations - functions - core
-  if strategy.partition(":")[0] not in ("sampled", "ensemble"):
+  if not strategy.is_random:
     bad |= {op for op in operations if "Random" in op}
   if bad:
     raise ValueError(

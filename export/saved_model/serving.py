@@ -15,7 +15,10 @@ INVALID_CLASS = -1
 
 
 def make_core(
-    model: pgates.GatedModel, strategy: str, *, execution: str
+    model: pgates.GatedModel,
+    strategy: str | pgates.Strategy,
+    *,
+    execution: str,
 ) -> Callable[..., dict[str, tf.Tensor]]:
   """Freezes a network and its rule into a function.
 
@@ -47,7 +50,7 @@ class Server(tf.Module):
 
   Args:
     model: a `pgates.GatedModel`; with fixed gating, the pruned one.
-    strategy: `map`, `threshold:T` and so on.
+    strategy: that decides for each input.
     labels: path of a file of class names, one a line.
     gates: path of a JSON file on the gates.
     preparation: of encoded images, as in evaluation; None to resize them as
@@ -57,7 +60,7 @@ class Server(tf.Module):
   def __init__(
       self,
       model: pgates.GatedModel,
-      strategy: str,
+      strategy: pgates.Strategy,
       *,
       labels: str | os.PathLike,
       gates: str | os.PathLike,
@@ -71,8 +74,7 @@ class Server(tf.Module):
     self._preparation = preparation or image_data.EvaluationPreparation(
         self._image_shape
     )
-    name, argument = pgates.parse_strategy(strategy)
-    self._threshold = {"map": 0.5, "threshold": argument}.get(name)
+    self._threshold = strategy.threshold
     rule = strategy if self._threshold is None else "threshold"
     core = make_core(model, rule, execution="routed")
     # Traced once; each signature calls the same functions, and so the file

@@ -1,13 +1,43 @@
 """Several sampled passes in one model."""
 
+import dataclasses
+from typing import Self
+
 import keras
 import numpy as np
 
 from pgates import graphs
 from pgates.costs.layer_costs import layer_macs
+from pgates.inference import strategy
 
 
-def ensemble(model, num_passes, *, execution="masked"):
+@dataclasses.dataclass(frozen=True)
+class Ensemble(strategy.Strategy):
+  """`ensemble:N`: N sampled passes, joined."""
+
+  @classmethod
+  def parse(cls, name: str, argument: str) -> Self:
+    return cls(name, strategy.whole_number(name, argument, lowest=1))
+
+  @property
+  def is_random(self) -> bool:
+    return True
+
+  @property
+  def num_passes(self) -> int:
+    return self.argument
+
+  @property
+  def statistics_rule(self) -> str:
+    return "sampled"
+
+  def apply(self, model, execution):
+    return ensemble(model, self.argument, execution=execution)
+
+
+def ensemble(
+    model: keras.Model, num_passes: int, *, execution: str = "masked"
+) -> keras.Model:
   """A model that joins sampled passes and shares all weights.
 
   Args:
@@ -22,7 +52,7 @@ def ensemble(model, num_passes, *, execution="masked"):
     blocks] hold the passes one behind the other; further outputs are means
     over the passes.
   """
-  call = graphs.call_with(strategy="sampled", execution=execution)
+  call = graphs.call_with(rule="sampled", execution=execution)
   sampled = graphs.rebuild(model, call=call)
   with model.distribute_strategy.scope():
     inputs = graphs.fresh_inputs(model)

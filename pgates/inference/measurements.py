@@ -1,19 +1,26 @@
-"""What strategies measure on validation data: open rates, and budgets."""
+"""What strategies measure on validation data: rates of open gates, a curve."""
 
-import math
+from collections.abc import Sequence
 
+import keras
 import numpy as np
+from scipy import special
+import tensorflow as tf
 
 from pgates.costs import model_macs
+from pgates.inference import collection
 from pgates.inference import rules
+from pgates.layers import gate_rules
 
-# Beyond it, float32 hardly tells probabilities from 1.
-_BUDGET_LOGIT = 16.0
-_BISECTIONS = 15  # To 0.001 in the logit.
 _THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
-def measure_gates(model, dataset, *, strategy="map"):
+def measure_gates(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    *,
+    strategy: str | gate_rules.Rule = "map",
+) -> tuple[np.ndarray, np.ndarray]:
   """Measures how often each block runs.
 
   Args:
@@ -23,53 +30,45 @@ def measure_gates(model, dataset, *, strategy="map"):
 
   Returns:
     `(open_rates, mean_probabilities)`, float64 arrays [blocks].
+
+  Raises:
+    ValueError: if there is no example, or the gates of one are NaN.
   """
-  outputs = _predict_gates(rules.with_rule(model, strategy), dataset)
-  logits = np.asarray(outputs["gate_logits"], np.float64)
-  probabilities = 1 / (1 + np.exp(-logits))
-  return np.mean(outputs["gates"], axis=0, dtype=np.float64), np.mean(
-      probabilities, axis=0
+
+  def gates_and_logits(outputs, labels):
+    del labels
+    return {name: outputs[name] for name in ("gates", "gate_logits")}
+
+  found = collection.collect(
+      rules.with_rule(model, strategy), dataset, gates_and_logits
   )
+  logits = np.asarray(found["gate_logits"], np.float64)
+  check_finite(logits)
+  rates = np.mean(found["gates"], axis=0, dtype=np.float64)
+  return rates, np.mean(special.expit(logits), axis=0)
 
 
-def budget_threshold(model, budget, dataset):
-  """Finds the threshold that spends a share of the dense multiply-adds.
-
-  Decisions change what later gates read, so the executed multiply-adds are
-  measured anew at each threshold of a bisection over its logit (they fall, if
-  not strictly, as it rises). Of the thresholds tried, the one whose cost is
-  nearest to the budget from below is returned; the nearest, where none is
-  below.
+def check_finite(logits: np.ndarray) -> None:
+  """Raises a ValueError if the gates of an example are NaN.
 
   Args:
-    model: a functional Keras model with the outputs of `gated_outputs`.
-    budget: share of the dense multiply-adds, in [0, 1].
-    dataset: batched `tf.data.Dataset` of (images, ...).
-
-  Returns:
-    A probability.
+    logits: [examples, blocks], or a mean of them.
   """
-  low, high = -_BUDGET_LOGIT, _BUDGET_LOGIT
-  tried = []
-  macs = model_macs.count_macs(model)
-  by_threshold = rules.with_threshold_input(model)
-  for _ in range(_BISECTIONS):
-    logit = (low + high) / 2
-    # As float32, what is measured here is what the returned number does.
-    threshold = float(np.float32(1 / (1 + math.exp(-logit))))
-    given = dataset.map(
-        lambda *batch, threshold=threshold: rules.threshold_inputs(
-            model, batch[0], threshold
-        )
+  bad = np.isnan(logits).any(axis=-1)
+  if np.any(bad):
+    raise ValueError(
+        f"The gates of {np.sum(bad)} of {np.size(bad)} validation examples are "
+        "NaN: their images, or the network's weights, are not finite. Look at "
+        "the data, and at the last losses of training."
     )
-    gates = by_threshold.predict(given, verbose=0)["gates"]
-    share = float(np.mean(macs.executed(gates))) / macs.dense
-    tried.append((share > budget, abs(share - budget), threshold))
-    low, high = (logit, high) if share > budget else (low, logit)
-  return min(tried)[2]
 
 
-def threshold_curve(model, dataset, *, thresholds=_THRESHOLDS):
+def threshold_curve(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    *,
+    thresholds: Sequence[float] = _THRESHOLDS,
+) -> list[dict[str, float]]:
   """Accuracy and executed multiply-adds, threshold by threshold.
 
   Args:
@@ -80,32 +79,26 @@ def threshold_curve(model, dataset, *, thresholds=_THRESHOLDS):
 
   Returns:
     A list of `{"threshold", "accuracy", "macs"}`, the last per example.
+
+  Raises:
+    ValueError: if there is no example.
   """
   macs = model_macs.count_macs(model)
   by_threshold = rules.with_threshold_input(model)
-  curve = []
-  for threshold in thresholds:
-    hits, executed, count = 0, 0, 0
-    for images, labels in dataset:
-      outputs = by_threshold.predict_on_batch(
-          rules.threshold_inputs(model, images, threshold)
-      )
-      chosen = outputs["logits"].argmax(axis=-1)
-      hits += np.sum(chosen == labels.numpy().reshape(-1))
-      executed += np.sum(macs.executed(outputs["gates"]).numpy())
-      count += len(chosen)
-    curve.append(
-        {
-            "threshold": threshold,
-            "accuracy": float(hits / count),
-            "macs": float(executed / count),
-        }
+
+  def per_example(outputs, labels):
+    return {
+        "accuracy": outputs["logits"].argmax(axis=-1) == labels.reshape(-1),
+        "macs": macs.executed(outputs["gates"]).numpy(),
+    }
+
+  def measured(threshold):
+    found = collection.collect(
+        by_threshold,
+        dataset,
+        per_example,
+        inputs=lambda images: rules.threshold_inputs(model, images, threshold),
     )
-  return curve
+    return {name: float(np.mean(values)) for name, values in found.items()}
 
-
-def _predict_gates(model, dataset):
-  # In a tuple, for several inputs are one, and no labels.
-  images = dataset.map(lambda *batch: (batch[0],))
-  outputs = model.predict(images, verbose=0)
-  return {name: outputs[name] for name in ("gates", "gate_logits")}
+  return [{"threshold": t, **measured(t)} for t in thresholds]

@@ -1,9 +1,20 @@
 """Static pruning: blocks that never run leave the graph, weights and all."""
 
+from collections.abc import Iterable
+
+import keras
+
 from pgates import graphs
+from pgates import renames
 
 
-def prune(model, closed, *, opened=()):
+@renames.renamed(closed="dropped", opened="always_open")
+def prune(
+    model: keras.Model,
+    dropped: Iterable[int],
+    *,
+    always_open: Iterable[int] = (),
+) -> keras.Model:
   """A smaller model without some of the branches.
 
   A dropped block leaves its shortcut (for the first block of a stage, the
@@ -11,8 +22,8 @@ def prune(model, closed, *, opened=()):
 
   Args:
     model: a functional Keras model of `GatedResidual` blocks.
-    closed: indices of the blocks to drop; their column of `gates` is 0.
-    opened: indices of blocks to run always: their gate is dropped, their
+    dropped: indices of the blocks to drop; their column of `gates` is 0.
+    always_open: indices of blocks to run always: their gate is dropped, their
       column of `gates` is 1.
 
   Returns:
@@ -24,18 +35,19 @@ def prune(model, closed, *, opened=()):
       block that is called several times is only in part in one of them.
   """
   found = graphs.gated_calls(model)
-  closed, opened = set(closed), set(opened)
-  outside = [i for i in closed | opened if not 0 <= i < len(found)]
-  if outside or closed & opened:
+  dropped, always_open = set(dropped), set(always_open)
+  chosen = dropped | always_open
+  outside = [i for i in chosen if not 0 <= i < len(found)]
+  if outside or dropped & always_open:
     raise ValueError(
         f"Expected indices of blocks, 0 to {len(found) - 1}, none of them in "
-        f"both lists. Received: closed={sorted(closed)}, "
-        f"opened={sorted(opened)}"
+        f"both lists. Received: dropped={sorted(dropped)}, "
+        f"always_open={sorted(always_open)}"
     )
-  _check_whole(found, closed, opened)
+  _check_whole(found, dropped, always_open)
   replaced = {
-      id(found[i]): _without_gate(found[i], keep_branch=i in opened)
-      for i in closed | opened
+      id(found[i]): _without_gate(found[i], keep_branch=i in always_open)
+      for i in chosen
   }
   pruned = graphs.rebuild(
       model, replace=lambda layer: replaced.get(id(layer), layer)

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from pgates.inference import strategies
-from pgates.layers import gate_ops
+from pgates.layers import gate_rules
 
 
 def _batch_norms(model):
@@ -39,7 +39,7 @@ def reestimate_batch_norm(model, dataset, num_batches, *, strategy="map"):
   """
   if num_batches < 1:
     raise ValueError(f"`num_batches` must be positive. Received: {num_batches}")
-  gate_ops.parse_rule(strategy)  # Ensembles would keep the last pass's.
+  gate_rules.parse(strategy)  # Ensembles would keep the last pass's.
   layers = _batch_norms(model)
   running = strategies.with_strategy(model, strategy)
   statistics = [v for n in layers for v in (n.moving_mean, n.moving_variance)]

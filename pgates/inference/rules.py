@@ -1,18 +1,25 @@
 """Models whose gates follow a rule: one for all, or a threshold for each."""
 
+from typing import Any
+
 import keras
 
 from pgates import graphs
 from pgates.layers import executions
-from pgates.layers import gate_ops
+from pgates.layers import gate_rules
 
 
-def with_rule(model, rule, *, execution="masked"):
+def with_rule(
+    model: keras.Model,
+    rule: str | gate_rules.Rule | None,
+    *,
+    execution: str = "masked",
+) -> keras.Model:
   """A model that decides its gates by a rule and shares all weights.
 
   Args:
     model: a functional Keras model of `GatedResidual` blocks.
-    rule: of `gate_ops.RULES`, as in `"map"` or `"threshold:0.3"`; None for
+    rule: of `gate_rules.NAMES`, as in `"map"` or `"threshold:0.3"`; None for
       each gate's default.
     execution: of `executions.EXECUTIONS`.
 
@@ -24,14 +31,15 @@ def with_rule(model, rule, *, execution="masked"):
   """
   settings = {"execution": execution}
   if rule is not None:
-    gate_ops.parse_rule(rule)
-    settings["strategy"] = rule
+    settings["rule"] = str(gate_rules.parse(rule))
   call = graphs.call_with(**settings)
   ruled = graphs.rebuild(model, call=call)
   return graphs.same_class(model, ruled.input, ruled.output, name=model.name)
 
 
-def with_threshold_input(model, *, execution="masked"):
+def with_threshold_input(
+    model: keras.Model, *, execution: str = "masked"
+) -> keras.Model:
   """A model whose gates open above a probability given with each example.
 
   Args:
@@ -62,7 +70,7 @@ def with_threshold_input(model, *, execution="masked"):
     )
   new["threshold"], unused = _threshold_input(), _threshold_input()
   call = graphs.call_with(
-      strategy="threshold", execution=execution, threshold=new["threshold"]
+      rule="threshold", execution=execution, threshold=new["threshold"]
   )
   with model.distribute_strategy.scope():
     # The threshold must be an input before the blocks can be called with it.
@@ -80,7 +88,7 @@ def with_threshold_input(model, *, execution="masked"):
   return result
 
 
-def threshold_inputs(model, inputs, threshold):
+def threshold_inputs(model: keras.Model, inputs: Any, threshold: float) -> dict:
   """What a model of `with_threshold_input` takes.
 
   Args:

@@ -1,79 +1,90 @@
 """Inference strategies: what becomes of the trained probabilities.
 
-| strategy      | rule                                                        |
-|---------------|-------------------------------------------------------------|
-| `sampled`     | drawn as in training                                        |
-| `map`         | open iff P(open) > 0.5                                      |
-| `threshold:T` | open iff P(open) > T                                        |
-| `always_open` | every block runs, its branch not rescaled                   |
-| `expected`    | every block runs, its branch scaled by P(open)              |
-| `ensemble:N`  | N sampled passes: mean probabilities, and votes             |
-| `prune:R`     | blocks open for less than R of the validation data dropped, |
-|               | the others always open                                      |
-| `top_k:K`     | the K blocks open most often, always open; the others go    |
-| `budget:B`    | the threshold at which the mean executed multiply-adds of   |
-|               | validation data are the share B of the dense ones           |
+| strategy        | rule                                                      |
+|-----------------|-----------------------------------------------------------|
+| `sampled`       | drawn as in training                                      |
+| `map`           | open iff P(open) > 0.5                                    |
+| `threshold:T`   | open iff P(open) > T                                      |
+| `always_open`   | every block runs, its branch not rescaled                 |
+| `expected`      | every block runs, its branch scaled by P(open)            |
+| `ensemble:N`    | N sampled passes: mean probabilities, and votes           |
+| `prune:R`       | blocks open for less than R of the validation data        |
+|                 | dropped, the others always open                           |
+| `top_k:K`       | the K blocks open most often, always open; the others go  |
+| `budget:B`      | the threshold at which the mean executed multiply-adds of |
+|                 | validation data are the share B of the dense ones         |
+| `settled[:E]`   | `map`, without the gates that are open for at most E (0)  |
+|                 | of the validation data, or for at least 1 - E; also       |
+|                 | `settled[:E]:threshold:T` and `settled[:E]:budget:B`      |
+
+A new strategy: a subclass of `strategy.Strategy` in a file of its own, and its
+line below (docs/extending.md).
 """
 
-import math
+import keras
+import tensorflow as tf
 
-import numpy as np
-
-from pgates import graphs
+from pgates.inference import budgets
 from pgates.inference import ensembles
-from pgates.inference import measurements
-from pgates.inference import pruning
+from pgates.inference import pruning_strategies
+from pgates.inference import rule_strategies
 from pgates.inference import rules
+from pgates.inference import settling
+from pgates.inference import strategy as strategy_lib
 from pgates.layers import executions
-from pgates.layers import gate_ops
 from pgates.training import model_metrics
 
-PASSES = ("ensemble",)
-TRANSFORMATIONS = ("prune", "top_k", "budget")
-STRATEGIES = gate_ops.RULES + PASSES + TRANSFORMATIONS
+# An example of each, and what it is.
+_LISTED: dict[str, type[strategy_lib.Strategy]] = {
+    "map": rule_strategies.RuleStrategy,
+    "threshold:0.3": rule_strategies.RuleStrategy,
+    "sampled": rule_strategies.RuleStrategy,
+    "expected": rule_strategies.RuleStrategy,
+    "always_open": rule_strategies.RuleStrategy,
+    "ensemble:5": ensembles.Ensemble,
+    "prune:0.5": pruning_strategies.Prune,
+    "top_k:6": pruning_strategies.TopK,
+    "budget:0.7": budgets.Budget,
+    "settled:0.02": settling.Settled,
+}
+EXAMPLES = tuple(_LISTED)
+KINDS = {text.partition(":")[0]: kind for text, kind in _LISTED.items()}
+STRATEGIES = tuple(KINDS)
 
 
-def parse_strategy(text):
+def parse_strategy(
+    text: str | strategy_lib.Strategy,
+) -> strategy_lib.Strategy:
   """Reads the flag form of a strategy.
 
   Args:
     text: `"map"`, `"threshold:0.3"`, `"ensemble:5"`, `"prune:0.5"`,
-      `"top_k:6"`, `"budget:0.6"`, ...
+      `"top_k:6"`, `"budget:0.6"`, ...; a `Strategy` is returned as it is.
 
   Returns:
-    `(name, argument)`: the argument a float, an integer, or None.
+    A `Strategy`.
 
   Raises:
     ValueError: if the name is unknown or the argument out of its range.
   """
+  if isinstance(text, strategy_lib.Strategy):
+    return text
   name, _, argument = str(text).partition(":")
-  if name in gate_ops.RULES:
-    rule = gate_ops.parse_rule(text)
-    if rule.name == "threshold" and rule.threshold is None:
-      raise ValueError("Give the threshold, as in 'threshold:0.3'.")
-    return rule.name, rule.threshold
-  kinds = {"ensemble": int, "top_k": int, "prune": float, "budget": float}
-  if name not in kinds:
+  if name not in KINDS:
     raise ValueError(
         f"Expected a strategy out of {', '.join(STRATEGIES)}. "
         f"Received: {text!r}"
     )
-  lowest = 1 if name == "ensemble" else 0
-  highest = math.inf if kinds[name] is int else 1
-  try:
-    value = kinds[name](argument)
-  except ValueError:
-    value = None
-  # Written so that NaN is refused.
-  if value is None or not lowest <= value <= highest:
-    wanted = "a share between 0 and 1"
-    if kinds[name] is int:
-      wanted = f"a whole number from {lowest}"
-    raise ValueError(f"Expected {wanted} behind '{name}:'. Received: {text!r}")
-  return name, value
+  return KINDS[name].parse(name, argument)
 
 
-def with_strategy(model, strategy, *, execution="masked", validation_data=None):
+def with_strategy(
+    model: keras.Model,
+    strategy: str | strategy_lib.Strategy | None,
+    *,
+    execution: str = "masked",
+    validation_data: tf.data.Dataset | None = None,
+) -> keras.Model:
   """A model that decides its gates by a strategy and shares all weights.
 
   Args:
@@ -83,7 +94,7 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
     execution: `masked`; `routed`: a branch runs only for the examples whose
       gate is open; `conditional`: the same, for a batch of one.
     validation_data: batched `tf.data.Dataset` of (images, ...), which `prune`,
-      `top_k` and `budget` measure on. Never give test data.
+      `top_k`, `budget` and `settled` measure on. Never give test data.
 
   Returns:
     A model like `model`, compiled as it where that is a compiled
@@ -98,26 +109,12 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
   """
   # A block would object only when it is first run.
   executions.check_execution(execution)
-  name, argument = (None, None)
-  if strategy is not None:
-    name, argument = parse_strategy(strategy)
-  if name in TRANSFORMATIONS and validation_data is None:
-    raise ValueError(
-        f"{strategy!r} is measured on validation data: pass `validation_data`."
-    )
-  if name == "ensemble":
-    result = ensembles.ensemble(model, argument, execution=execution)
-  elif name == "budget":
-    threshold = measurements.budget_threshold(model, argument, validation_data)
-    result = rules.with_rule(
-        model, f"threshold:{threshold}", execution=execution
-    )
-  elif name in TRANSFORMATIONS:
-    closed = _closed_blocks(model, name, argument, validation_data)
-    opened = set(range(len(graphs.gated_calls(model)))) - set(closed)
-    result = pruning.prune(model, closed, opened=opened)
+  if strategy is None:
+    result = rules.with_rule(model, None, execution=execution)
   else:
-    result = rules.with_rule(model, strategy, execution=execution)
+    result = _decided(
+        model, parse_strategy(strategy), execution, validation_data
+    )
   by_xla = model.jit_compile
   if execution == "routed":
     # XLA, Keras's choice on GPUs, would pad what is gathered to whole batches.
@@ -125,26 +122,13 @@ def with_strategy(model, strategy, *, execution="masked", validation_data=None):
   return _compiled_like(result, model, jit_compile=by_xla)
 
 
-def _closed_blocks(model, name, argument, dataset):
-  """Indices of the columns whose block is dropped."""
-  open_rates, probabilities = measurements.measure_gates(model, dataset)
-  calls = graphs.gated_calls(model)
-  # A block that is called several times goes, or stays, as a whole.
-  found = list({id(block): block for block in calls}.values())
-  own = [np.array([call is block for call in calls]) for block in found]
-  open_rates = [open_rates[mask].mean() for mask in own]
-  probabilities = [probabilities[mask].mean() for mask in own]
-  if name == "prune":
-    closed = [i for i, rate in enumerate(open_rates) if rate < argument]
-  else:
-    if argument > len(found):
-      raise ValueError(
-          f"'top_k:{argument}' keeps more than the model's {len(found)} blocks."
-      )
-    # Among equal open rates, the higher mean probability is kept.
-    order = np.lexsort((probabilities, open_rates))
-    closed = order[: len(found) - argument]
-  return [j for i in closed for j in np.flatnonzero(own[i]).tolist()]
+def _decided(model, strategy, execution, validation_data):
+  if strategy.needs_data and validation_data is None:
+    raise ValueError(
+        f"'{strategy}' is measured on validation data: pass `validation_data`."
+    )
+  resolved, left = strategy.resolve(model, validation_data)
+  return left.apply(resolved, execution)
 
 
 def _compiled_like(result, model, *, jit_compile):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pgates.layers import executions
 from pgates.layers import gate_ops
+from pgates.layers import gate_rules
 from pgates.layers import gates as gates_lib
 from pgates.layers import normalization
 from pgates.layers import sublayers
@@ -19,7 +20,7 @@ class GatedResidual(keras.layers.Layer):
   A closed gate (z = 0) leaves the shortcut alone, an open one (z = 1) the
   plain residual block, bit for bit. While training the gate is sampled, with
   a straight-through gradient; at inference the gate's default rule holds (MAP
-  for learned gates) unless `strategy` says otherwise.
+  for learned gates) unless `rule` says otherwise.
 
   Args:
     branch: any Keras layer that keeps the batch dimension; its output must
@@ -36,14 +37,15 @@ class GatedResidual(keras.layers.Layer):
 
   Call arguments:
     inputs: [batch, ..., channels].
-    threshold: probabilities, [batch] or [], for the strategy `threshold`
+    threshold: probabilities, [batch] or [], for the rule `threshold`
       without a number of its own.
-    training: Python bool; samples the gate, where `strategy` is None.
-    strategy: a rule: `sampled`, `map`, `threshold:T`, `always_open`,
-      `expected`; None for the default.
+    training: Python bool; samples the gate, where `rule` is None.
+    rule: `sampled`, `map`, `threshold:T`, `always_open` or `expected`; None
+      for the default.
     execution: `masked` (compute, then multiply), `routed` (compute only for
       open gates) or `conditional` (the same, for a batch of one with static
       shapes); the latter two for inference only.
+    strategy: what `rule` was called in the graphs of older files.
 
   Returns:
     `(outputs, gate, gate_logit)`: [batch, ..., channels], and two float32
@@ -118,8 +120,9 @@ class GatedResidual(keras.layers.Layer):
       inputs,
       threshold=None,
       training=None,
-      strategy=None,
+      rule=None,
       execution="masked",
+      strategy=None,
   ):
     executions.check_execution(execution)
     if training and execution != "masked":
@@ -133,11 +136,13 @@ class GatedResidual(keras.layers.Layer):
     inputs, observed = self.gate.observe(inputs)
     logits = self.gate(observed)
     shortcut = self._shortcut(inputs)
-    if strategy is None:
-      strategy = "sampled" if training else self.gate.default_rule
-    rule = gate_ops.parse_rule(strategy)
+    # Of two, the one that was set last: a graph may hold the old name.
+    rule = strategy if rule is None else rule
+    if rule is None:
+      rule = "sampled" if training else self.gate.default_rule
+    rule = gate_rules.parse(rule)
     gates, scales = self.gate.decide(logits, rule=rule, threshold=threshold)
-    if rule.name == "always_open":
+    if rule.runs_all and not rule.scales:
       return self._open(inputs, shortcut), gates, logits
     options = {"activation": self.activation}
     if execution != "masked":

@@ -1,10 +1,9 @@
-"""Pure functions of gates: sampling, straight-through, decision rules.
+"""Pure functions of gates: sampling, straight-through, thresholds.
 
 A gate is one number per example: the logit of running a block. It is float32,
 whatever the precision of the network around it, and so is what it observes.
 """
 
-import dataclasses
 import math
 
 import keras
@@ -21,53 +20,6 @@ if keras.backend.backend() != "tensorflow":
 # The logit that a block without a gate reports: open under every threshold
 # below 1, and finite, so that averages and histograms of logits stay finite.
 OPEN_LOGIT = 100.0
-RULES = ("sampled", "map", "threshold", "always_open", "expected")
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-  """How the logit of a gate becomes a decision.
-
-  Args:
-    name: one of `RULES`.
-    threshold: the probability above which a gate opens; None leaves it to a
-      tensor given with the call. Used by `"threshold"` only.
-  """
-
-  name: str
-  threshold: float | None = None
-
-
-def parse_rule(text: str) -> Rule:
-  """Reads the flag form of a rule: `"map"`, `"threshold:0.3"`, ...
-
-  Args:
-    text: a name out of `RULES`; `threshold` may be followed by `:T`.
-
-  Returns:
-    A `Rule`.
-
-  Raises:
-    ValueError: if the name is unknown or T is not a probability.
-  """
-  name, _, argument = str(text).partition(":")
-  if name not in RULES or (argument and name != "threshold"):
-    raise ValueError(
-        f"Expected a rule out of {', '.join(RULES)} (threshold as "
-        f"'threshold:0.3'). Received: {text!r}"
-    )
-  if not argument:
-    return Rule(name)
-  try:
-    threshold = float(argument)
-  except ValueError:
-    threshold = math.nan
-  if not 0.0 <= threshold <= 1.0:
-    raise ValueError(
-        "Expected a threshold between 0 and 1, as in 'threshold:0.3'. "
-        f"Received: {text!r}"
-    )
-  return Rule(name, threshold)
 
 
 def threshold_logit(threshold: float | tf.Tensor) -> float | tf.Tensor:

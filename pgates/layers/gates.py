@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from pgates.layers import gate_ops
+from pgates.layers import gate_rules
 from pgates.layers import replicas
 from pgates.layers import sublayers
 
@@ -196,14 +197,14 @@ class Gate(keras.layers.Layer):
       self,
       logits: tf.Tensor,
       *,
-      rule: gate_ops.Rule,
+      rule: gate_rules.Rule,
       threshold: float | tf.Tensor | None = None,
   ) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Turns logits into decisions.
 
     Args:
       logits: [batch] logits of running the block.
-      rule: a `gate_ops.Rule`.
+      rule: a `gate_rules.Rule`.
       threshold: [batch] or [] probabilities, for a rule `threshold` without a
         number of its own.
 
@@ -214,14 +215,12 @@ class Gate(keras.layers.Layer):
     Raises:
       ValueError: if a threshold is needed and none was given.
     """
-    if rule.name == "sampled":
+    if rule.is_random:
       return self.sample(logits), None
-    if rule.name in ("always_open", "expected"):
-      scales = None if rule.name == "always_open" else tf.sigmoid(logits)
+    if rule.runs_all:
+      scales = tf.sigmoid(logits) if rule.scales else None
       return tf.ones_like(logits), scales
-    if rule.name == "map":
-      threshold = 0.5
-    elif rule.threshold is not None:
+    if rule.threshold is not None:
       threshold = rule.threshold
     if threshold is None:
       raise ValueError(

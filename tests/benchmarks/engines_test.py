@@ -42,7 +42,7 @@ def test_saved_model_computes_the_network(model, execution, tmp_path):
 def test_tflite_computes_the_network(model, dynamic):
   images = networks.images()
   blocks = range(len(pgates.gated_blocks(model)))
-  measured = model if dynamic else pgates.prune(model, [], opened=blocks)
+  measured = model if dynamic else pgates.prune(model, [], always_open=blocks)
   run = engines.tflite_file(measured, dynamic=dynamic, num_threads=1)
   expected = tf.nn.softmax(_expected(measured, images)) if dynamic else None
   if expected is None:
@@ -69,7 +69,7 @@ def test_keras_computes_the_network(model):
 def test_onnx_runtime_computes_the_ungated_network(model):
   images = networks.images()
   blocks = range(len(pgates.gated_blocks(model)))
-  ungated = pgates.prune(model, [], opened=blocks)
+  ungated = pgates.prune(model, [], always_open=blocks)
   outputs = engines.onnx_runtime(ungated, num_threads=1)(
       tf.constant(images), None
   )

@@ -23,7 +23,7 @@ def benchmark(tmp_path_factory):
 
 def _ungated_macs(model):
   blocks = range(len(pgates.gated_blocks(model)))
-  return pgates.prune(model, [], opened=blocks).macs.dense
+  return pgates.prune(model, [], always_open=blocks).macs.dense
 
 
 @pytest.mark.parametrize(("rate", "batch_size"), [("map", 1), ("0.5", 5)])

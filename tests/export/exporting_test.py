@@ -178,7 +178,9 @@ def test_tflite_file_is_published_unless_its_check_fails(tmp_path, model, data):
   runner = interpreter.Interpreter(str(path)).get_signature_runner()
   assert "threshold" in runner.get_input_details()
 
-  first, second = (pgates.prune(model, [i], opened=[1 - i]) for i in range(2))
+  first, second = (
+      pgates.prune(model, [i], always_open=[1 - i]) for i in range(2)
+  )
   wrong = variants.Decided(first, "always_open", reference=second)
   with pytest.raises(comparison.CheckFailed, match="digits"):
     _export_tflite(wrong, data, tmp_path)

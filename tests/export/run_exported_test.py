@@ -126,7 +126,7 @@ def test_tflite_file_answers_one_example_after_the_other(tflite_file, network):
 
 def test_tflite_file_without_threshold_is_asked_for_none(network, tmp_path):
   path = tmp_path / "fixed.tflite"
-  fixed = pgates.prune(network, [1], opened=[0])
+  fixed = pgates.prune(network, [1], always_open=[0])
   path.write_bytes(conversion.convert(fixed, dynamic=False))
   images = gated_networks.images(2)
   answer = run_exported.tflite_runner(path)(

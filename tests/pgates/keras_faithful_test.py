@@ -560,7 +560,7 @@ def test_subclass_with_a_constructor_becomes_a_plain_gated_model():
       pgates.with_strategy(model, "map"),
       pgates.with_strategy(model, "ensemble:2"),
       pgates.with_strategy(model, "prune:0.5", validation_data=toys.batches()),
-      pgates.prune(model, [], opened=[0]),
+      pgates.prune(model, [], always_open=[0]),
   ):
     assert type(other) is pgates.GatedModel
     assert other.layers[-1] is not None
@@ -915,12 +915,12 @@ def test_shared_block_goes_only_as_a_whole():
   with pytest.raises(ValueError, match=r"called 3 times.*\[0, 1, 2\].*\[1\]"):
     pgates.prune(model, [1])
   with pytest.raises(ValueError, match="called 3 times"):
-    pgates.prune(model, [0, 1], opened=[2])
+    pgates.prune(model, [0, 1], always_open=[2])
   x = toys.examples()
-  pruned = pgates.prune(model, [0, 1, 2], opened=[3])
+  pruned = pgates.prune(model, [0, 1, 2], always_open=[3])
   np.testing.assert_array_equal(pruned(x)["gates"], [[0, 0, 0, 1]] * 9)
   assert len(pgates.gated_blocks(pruned)) == 2
-  kept = pgates.prune(model, [3], opened=[0, 1, 2])
+  kept = pgates.prune(model, [3], always_open=[0, 1, 2])
   np.testing.assert_array_equal(kept(x)["gates"], [[1, 1, 1, 0]] * 9)
 
 

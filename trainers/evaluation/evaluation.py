@@ -9,11 +9,8 @@ import tensorflow as tf
 import pgates
 
 _NUM_SEEDS = 5
-_RANDOM = ("sampled", "ensemble")
-_PRUNING = ("prune", "top_k")
-# The rule to re-estimate batch norms under, where it is not the strategy.
-_RULES = {"ensemble": "sampled", "budget": "map"}
 _SHARE = 0.7
+_TOP = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +43,7 @@ def all_strategies(model):
   if not any(gate.is_learned for gate in gates):
     return names
   keep = round(_SHARE * len(pgates.gated_blocks(model)))
-  return names + [f"budget:{_SHARE}", "prune:0.5", f"top_k:{keep}"]
+  return [*names, f"budget:{_SHARE}", "prune:0.5", f"top_k:{keep}", "settled"]
 
 
 def evaluate(model, strategies, batches, *, execution="masked", num_batches=0):
@@ -66,9 +63,9 @@ def evaluate(model, strategies, batches, *, execution="masked", num_batches=0):
   Raises:
     ValueError: if there is no example.
   """
-  for strategy in strategies:
+  for strategy in map(pgates.parse_strategy, strategies):
     with _state_kept(model):
-      yield strategy, _evaluate_one(
+      yield str(strategy), _evaluate_one(
           model, strategy, batches, execution, num_batches
       )
 
@@ -86,42 +83,32 @@ def _state_kept(model):
 
 
 def _evaluate_one(model, strategy, batches, execution, num_batches):
-  name, argument = pgates.parse_strategy(strategy)
-  if num_batches and name not in _PRUNING:
-    rule = _RULES.get(name, strategy)
+  rule = strategy.statistics_rule
+  if num_batches and rule is not None:
     pgates.reestimate_batch_norm(
         model, batches.train, num_batches, strategy=rule
     )
-  found = {}
-  if name == "budget":
-    found["threshold"] = pgates.budget_threshold(
-        model, argument, batches.validation
-    )
-  decided = pgates.with_strategy(
-      model,
-      f"threshold:{found['threshold']}" if found else strategy,
-      execution=execution,
-      validation_data=batches.validation,
-  )
-  if num_batches and name in _PRUNING:
+  resolved, left = strategy.resolve(model, batches.validation)
+  decided = pgates.with_strategy(resolved, left, execution=execution)
+  if num_batches and rule is None:
     pgates.reestimate_batch_norm(
         decided, batches.train, num_batches, strategy="always_open"
     )
-  passes = argument if name == "ensemble" else 1
-  seeds = range(_NUM_SEEDS) if name in _RANDOM else [0]
+  # What was measured on validation data.
+  found = {"threshold": left.threshold} if left != strategy else {}
   return {
-      **_measure(decided, batches.test, passes, seeds),
+      **_measure(decided, batches.test, strategy),
       "parameters": decided.count_params(),
-      **found,
+      **{name: value for name, value in found.items() if value is not None},
   }
 
 
-def _measure(model, test, passes, seeds):
+def _measure(model, test, strategy):
   """Means over seeds, and the deviation of the accuracy."""
   runs = []
-  for seed in seeds:
+  for seed in range(_NUM_SEEDS if strategy.is_random else 1):
     pgates.seed_gates(model, seed)
-    runs.append(_one_run(model, test, passes))
+    runs.append(_one_run(model, test, strategy.num_passes))
   result = {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
   result = {key: value.tolist() for key, value in result.items()}
   if len(runs) > 1:
@@ -132,35 +119,31 @@ def _measure(model, test, passes, seeds):
 
 def _one_run(model, test, passes):
   """One pass over the test examples."""
-  hits = {"accuracy": 0, "top5_accuracy": 0, "vote_accuracy": 0}
-  gates, macs = [], []
-  for images, labels in test:
-    outputs = model.predict_on_batch(images)
-    labels = labels.numpy()
-    hits["accuracy"] += np.sum(outputs["logits"].argmax(-1) == labels)
-    hits["top5_accuracy"] += _top5(outputs["logits"], labels)
-    if "votes" in outputs:
-      hits["vote_accuracy"] += np.sum(outputs["votes"].argmax(-1) == labels)
-    gates.append(outputs["gates"].astype(bool))
-    macs.append(model.macs.executed(outputs["gates"]).numpy())
-  if not gates:
-    raise ValueError("There is no example to evaluate on that can be read.")
-  gates, macs = np.concatenate(gates), np.concatenate(macs)
-  if passes == 1:
-    del hits["vote_accuracy"]
+  found = pgates.collect(model, test, _per_example(model, passes))
+  gates = found.pop("gates")
   rates = gates.mean(axis=0).reshape(passes, -1).mean(axis=0)
   return {
-      **{name: float(count) / len(gates) for name, count in hits.items()},
+      **{name: float(values.mean()) for name, values in found.items()},
       "open_rate": float(gates.mean()),
-      "macs": float(macs.mean()),
       "gate_patterns": len(np.unique(gates, axis=0)),
       "gate_open_rates": rates,
   }
 
 
-def _top5(logits, labels):
-  own = np.take_along_axis(logits, labels[:, None], axis=1)
-  return np.sum(np.sum(logits > own, axis=1) < 5)
+def _per_example(model, passes):
+  def per_example(outputs, labels):
+    logits = outputs["logits"]
+    found = {
+        "accuracy": logits.argmax(-1) == labels,
+        "top5_accuracy": tf.math.in_top_k(labels, logits, _TOP).numpy(),
+        "gates": outputs["gates"].astype(bool),
+        "macs": model.macs.executed(outputs["gates"]).numpy(),
+    }
+    if passes > 1:
+      found["vote_accuracy"] = outputs["votes"].argmax(-1) == labels
+    return found
+
+  return per_example
 
 
 def summary(model, results):

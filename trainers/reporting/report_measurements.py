@@ -49,26 +49,26 @@ def decide(model, batches, *, num_extremes=8):
     `Decisions`.
   """
   decided = pgates.with_strategy(model, "map")
-  gates, labels, predictions = [], [], []
-  for images, of_batch in batches:
-    outputs = decided.predict_on_batch(images)
-    gates.append(outputs["gates"] > 0)
-    predictions.append(outputs["logits"].argmax(axis=-1))
-    labels.append(of_batch.numpy())
-  gates = np.concatenate(gates)
-  macs = np.asarray(model.macs.executed(gates))
+  found = pgates.collect(decided, batches, _per_example)
+  macs = np.asarray(model.macs.executed(found["gates"]))
   # Among equals the first, at both ends.
   cheapest = np.argsort(macs, kind="stable")[:num_extremes].tolist()
   dearest = np.argsort(-macs, kind="stable")[:num_extremes].tolist()
   return Decisions(
-      gates=gates,
-      labels=np.concatenate(labels),
-      predictions=np.concatenate(predictions),
+      **found,
       macs=macs,
       extremes=_images(batches, {*cheapest, *dearest}),
       cheapest=cheapest,
       dearest=dearest,
   )
+
+
+def _per_example(outputs, labels):
+  return {
+      "gates": outputs["gates"] > 0,
+      "labels": labels,
+      "predictions": outputs["logits"].argmax(axis=-1),
+  }
 
 
 def _images(batches, indices):

@@ -52,8 +52,8 @@ def test_each_branch_is_a_graph_of_its_own_with_its_weights(model):
 
 
 def test_fixed_file_is_smaller_by_the_removed_branch(model):
-  whole = pgates.prune(model, [], opened=[0, 1, 2])
-  pruned = pgates.prune(model, [2], opened=[0, 1])
+  whole = pgates.prune(model, [], always_open=[0, 1, 2])
+  pruned = pgates.prune(model, [2], always_open=[0, 1])
   sizes = [len(conversion.convert(m, dynamic=False)) for m in (whole, pruned)]
   branch = 4 * 9 * (32 * 64 + 64 * 64)  # Bytes of its kernels.
   assert branch <= sizes[0] - sizes[1] <= 1.1 * branch
@@ -123,7 +123,7 @@ def test_a_batch_of_two_is_refused_before_it_is_computed(model, kernels, user):
 
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_strict_resizing_refuses_batches_and_sizes(model, dynamic):
-  source = model if dynamic else pgates.prune(model, [], opened=[0, 1, 2])
+  source = model if dynamic else pgates.prune(model, [], always_open=[0, 1, 2])
   loaded = interpreter.Interpreter(
       model_content=conversion.convert(source, dynamic=dynamic)
   )

@@ -44,7 +44,7 @@ def num_values(model):
 def test_pruned_model_agrees_with_map(model):
   expected = pgates.with_strategy(model, "map")(images())
   for opened in ([], [0, 3, 4]):
-    pruned = pgates.prune(model, CLOSED, opened=opened)
+    pruned = pgates.prune(model, CLOSED, always_open=opened)
     outputs = pruned(images())
     np.testing.assert_array_equal(outputs["gates"], expected["gates"])
     np.testing.assert_allclose(outputs["logits"], expected["logits"], atol=1e-5)
@@ -52,7 +52,7 @@ def test_pruned_model_agrees_with_map(model):
 
 
 def test_columns_of_pruned_blocks_are_constant(model):
-  outputs = pgates.prune(model, [2], opened=[1])(images(3), training=True)
+  outputs = pgates.prune(model, [2], always_open=[1])(images(3), training=True)
   np.testing.assert_array_equal(outputs["gates"][:, 1:3], [[1, 0]] * 3)
   logits = np.float32([LOGITS[0], 100, -100, *LOGITS[3:]])
   np.testing.assert_array_equal(outputs["gate_logits"], [logits] * 3)
@@ -60,7 +60,7 @@ def test_columns_of_pruned_blocks_are_constant(model):
 
 def test_weights_of_dropped_branches_and_gates_are_gone(model):
   blocks = pgates.gated_blocks(model)
-  pruned = pgates.prune(model, [0, 2], opened=[1])
+  pruned = pgates.prune(model, [0, 2], always_open=[1])
   gone = ids(
       blocks[0].branch.weights
       + blocks[0].gate.weights
@@ -90,7 +90,7 @@ def test_dropped_first_block_of_a_stage_leaves_its_shortcut(model):
 
 
 def test_saved_file_holds_no_dropped_weights(model, tmp_path):
-  pruned = pgates.prune(model, CLOSED, opened=[0, 3, 4])
+  pruned = pgates.prune(model, CLOSED, always_open=[0, 3, 4])
   model.save(tmp_path / "model.keras")
   pruned.save(tmp_path / "pruned.keras")
   saved = (tmp_path / "model.keras").stat().st_size
@@ -103,7 +103,7 @@ def test_saved_file_holds_no_dropped_weights(model, tmp_path):
 
 
 def test_multiply_adds_of_pruned_blocks_are_not_counted(model):
-  pruned = pgates.prune(model, CLOSED, opened=[0])
+  pruned = pgates.prune(model, CLOSED, always_open=[0])
   branches = list(model.macs.branches)
   for index in CLOSED:
     branches[index] = 0
@@ -115,7 +115,7 @@ def test_multiply_adds_of_pruned_blocks_are_not_counted(model):
 
 def test_opened_dependent_gates_cost_nothing():
   model = pgates.CifarResNet(8, input_shape=SHAPE)
-  pruned = pgates.prune(model, [], opened=[0, 2])
+  pruned = pgates.prune(model, [], always_open=[0, 2])
   assert pruned.macs.gates == (0, model.macs.gates[1], 0)
   assert pruned.macs.branches == model.macs.branches
   outputs = pruned(images(), training=True)
@@ -123,7 +123,7 @@ def test_opened_dependent_gates_cost_nothing():
 
 
 def test_pruned_model_is_trained_without_the_dropped_branches(model):
-  pruned = pgates.prune(model, [1], opened=[0, 2, 3, 4, 5])
+  pruned = pgates.prune(model, [1], always_open=[0, 2, 3, 4, 5])
   assert type(pruned) is pgates.GatedModel
   dropped = pgates.gated_blocks(model)[1].branch
   before = [v.numpy() for v in dropped.weights]
@@ -140,7 +140,7 @@ def test_pruned_model_is_trained_without_the_dropped_branches(model):
 def test_original_is_untouched(model):
   config = model.get_config()
   before = model(images())
-  pruned = pgates.prune(model, CLOSED, opened=[0, 3])
+  pruned = pgates.prune(model, CLOSED, always_open=[0, 3])
   pruned(images())
   assert model.get_config() == config
   assert all(b.branch and b.gate for b in pgates.gated_blocks(model))
@@ -177,7 +177,7 @@ def test_blocks_keep_their_settings():
   x = np.array([[-2.0, 0.5, 3.0]], np.float32)
   dropped = pgates.prune(model, [0])
   np.testing.assert_allclose(dropped(x)["logits"], np.tanh(x), rtol=1e-5)
-  opened = pgates.prune(model, [], opened=[0])
+  opened = pgates.prune(model, [], always_open=[0])
   kernel = np.asarray(block.branch.kernel)
   np.testing.assert_allclose(
       opened(x)["logits"], np.tanh(x + x @ kernel), rtol=1e-5
@@ -208,10 +208,10 @@ def test_blocks_of_a_nested_model_are_pruned():
     [
         ([6], [], r"0 to 5.*closed=\[6\]"),
         ([-1], [], r"0 to 5.*closed=\[-1\]"),
-        ([], [7], r"0 to 5.*opened=\[7\]"),
-        ([0, 1], [1], r"both lists.*closed=\[0, 1\], opened=\[1\]"),
+        ([], [7], r"0 to 5.*always_open=\[7\]"),
+        ([0, 1], [1], r"both lists.*dropped=\[0, 1\], always_open=\[1\]"),
     ],
 )
 def test_indices_of_no_block_are_refused(model, closed, opened, named):
   with pytest.raises(ValueError, match=named):
-    pgates.prune(model, closed, opened=opened)
+    pgates.prune(model, closed, always_open=opened)

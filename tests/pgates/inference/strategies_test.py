@@ -223,10 +223,17 @@ def test_blocks_of_a_nested_model_obey_too(rule, execution):
         ("prune:0.5", ("prune", 0.5)),
         ("top_k:6", ("top_k", 6)),
         ("budget:1", ("budget", 1.0)),
+        ("settled", ("settled", 0.0)),
+        ("settled:0.1", ("settled", 0.1)),
+        ("settled:threshold:0.3", ("settled", 0.0)),
+        ("settled:0.5:budget:0.6", ("settled", 0.5)),
     ],
 )
 def test_flag_form_is_parsed(text, expected):
-  assert pgates.parse_strategy(text) == expected
+  strategy = pgates.parse_strategy(text)
+  assert (strategy.name, strategy.argument) == expected
+  assert pgates.parse_strategy(str(strategy)) == strategy
+  assert pgates.parse_strategy(strategy) is strategy
   assert text.partition(":")[0] in pgates.STRATEGIES
 
 
@@ -257,6 +264,13 @@ def test_flag_form_is_parsed(text, expected):
         "budget:nan",
         "budget:all",
         "budget:0.5:0.6",
+        "settled:0.51",
+        "settled:-0.1",
+        "settled:nan",
+        "settled:0.1:sampled",
+        "settled:expected",
+        "settled:0.1:threshold",
+        "settled:budget:2",
         3,
     ],
 )
@@ -280,7 +294,9 @@ def test_unknown_execution_is_refused(text):
     )
 
 
-@pytest.mark.parametrize("strategy", ["prune:0.5", "top_k:1", "budget:0.5"])
+@pytest.mark.parametrize(
+    "strategy", ["prune:0.5", "top_k:1", "budget:0.5", "settled"]
+)
 def test_measuring_without_data_is_refused(strategy):
   with pytest.raises(ValueError, match=f"'{strategy}'.*validation_data"):
     pgates.with_strategy(toys.mixed_model(), strategy)
@@ -315,6 +331,7 @@ def test_model_that_is_not_functional_is_refused():
         ("always_open", "masked"),
         ("prune:0.5", "masked"),
         ("budget:0.6", "routed"),
+        ("settled:0.2", "routed"),
     ],
 )
 def test_derived_model_survives_a_keras_file(strategy, execution, tmp_path):
@@ -376,6 +393,65 @@ def test_model_of_a_scope_may_be_derived_outside_of_it():
   assert derived.distribute_strategy is model.distribute_strategy
   received = derived.predict(toys.batches(9, 4), verbose=0)
   np.testing.assert_array_equal(received["gates"], expected["gates"])
+
+
+def test_what_follows_from_a_strategy():
+  found = {}
+  for text in pgates.STRATEGY_EXAMPLES:
+    strategy = pgates.parse_strategy(text)
+    assert str(strategy) == text
+    found[strategy.name] = (
+        strategy.is_random,
+        strategy.needs_data,
+        strategy.is_fixed,
+        strategy.decides_per_input,
+        strategy.can_be_fixed,
+        strategy.threshold,
+        strategy.statistics_rule,
+    )
+  assert found == {
+      "map": (False, False, False, True, True, 0.5, "map"),
+      "threshold": (False, False, False, True, True, 0.3, "threshold:0.3"),
+      "sampled": (True, False, False, True, False, None, "sampled"),
+      "expected": (False, False, False, False, False, None, "expected"),
+      "always_open": (False, False, False, False, True, None, "always_open"),
+      "ensemble": (True, False, False, True, False, None, "sampled"),
+      "prune": (False, True, True, False, True, None, None),
+      "top_k": (False, True, True, False, True, None, None),
+      "budget": (False, True, False, True, False, None, "map"),
+      "settled": (False, True, False, True, False, 0.5, "map"),
+  }
+
+
+@pytest.mark.parametrize("strategy", ["map", "threshold:0.5", "prune:0.5"])
+def test_one_half_means_the_same_in_every_fixed_network(strategy):
+  """Of 4 examples, gates open for 0 to 4: half of them is enough."""
+  model = toys.make_model([toys.dependent(i) for i in range(4)])
+  data = toys.batches(4)
+  rates, _ = pgates.measure_gates(model, data)
+  fixed = pgates.parse_strategy(strategy).fix(model, data)
+  assert kept_blocks(fixed) == (rates >= 0.5).tolist()
+
+
+@pytest.mark.parametrize("strategy", ["sampled", "ensemble:2", "budget:0.5"])
+def test_what_no_fixed_network_does_is_refused(strategy):
+  with pytest.raises(ValueError, match=f"No network.*{strategy}"):
+    pgates.parse_strategy(strategy).fix(toys.mixed_model(), toys.batches())
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["budget:0.5", "prune:0.5", "top_k:1", "settled", "settled:budget:0.6"],
+)
+def test_validation_data_without_examples_or_of_nan_are_refused(strategy):
+  model = toys.mixed_model()
+  with pytest.raises(ValueError, match="no example that can be read"):
+    pgates.with_strategy(
+        model, strategy, validation_data=toys.batches().take(0)
+    )
+  nan = toys.batches().map(lambda x, *rest: (x * np.nan, *rest))
+  with pytest.raises(ValueError, match="gates of .* are NaN"):
+    pgates.with_strategy(model, strategy, validation_data=nan)
 
 
 def test_every_strategy_has_a_line_in_the_table():

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from pgates.layers import gate_ops
+from pgates.layers import gate_rules
 
 TEMPERATURES = (0.1, 2 / 3, 1.0, 5.0)
 SEED = (20, 26)
@@ -242,11 +243,11 @@ def test_threshold_logit_refuses_what_is_no_probability(threshold):
 
 
 def test_parse_rule_reads_every_name():
-  for name in gate_ops.RULES:
-    assert gate_ops.parse_rule(name) == gate_ops.Rule(name, None)
-  expected = gate_ops.Rule("threshold", 0.3)
-  assert gate_ops.parse_rule("threshold:0.3") == expected
-  assert gate_ops.parse_rule("threshold:0") == gate_ops.Rule("threshold", 0.0)
+  for name in gate_rules.NAMES:
+    assert gate_rules.parse(name) == gate_rules.Rule(name, None)
+  expected = gate_rules.Rule("threshold", 0.3)
+  assert gate_rules.parse("threshold:0.3") == expected
+  assert gate_rules.parse("threshold:0") == gate_rules.Rule("threshold", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +256,8 @@ def test_parse_rule_reads_every_name():
 )
 def test_parse_rule_refuses_unknown_rules(text):
   with pytest.raises(ValueError, match=f"Received: {text!r}") as error:
-    gate_ops.parse_rule(text)
-  for name in gate_ops.RULES:
+    gate_rules.parse(text)
+  for name in gate_rules.NAMES:
     assert name in str(error.value)
 
 
@@ -264,7 +265,7 @@ def test_parse_rule_refuses_unknown_rules(text):
 def test_parse_rule_refuses_thresholds_that_are_no_probability(argument):
   text = f"threshold:{argument}"
   with pytest.raises(ValueError, match=f"between 0 and 1.*Received: '{text}'"):
-    gate_ops.parse_rule(text)
+    gate_rules.parse(text)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

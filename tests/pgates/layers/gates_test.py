@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import pgates
-from pgates.layers import gate_ops
+from pgates.layers import gate_rules
 
 LEARNED = (pgates.DataDependentGate, pgates.DataIndependentGate)
 OUT_OF_RANGE = (0.0, -0.1, 1.1, math.nan)
@@ -20,9 +20,7 @@ def _images(batch=64, channels=12):
 
 
 def _decide(gate, logits, text, **kwargs):
-  return gate.decide(
-      tf.constant(logits), rule=gate_ops.parse_rule(text), **kwargs
-  )
+  return gate.decide(tf.constant(logits), rule=gate_rules.parse(text), **kwargs)
 
 
 def test_defaults_are_those_of_the_reference():
@@ -63,7 +61,7 @@ def test_gate_arithmetic_is_float32_under_any_policy(layer, policy):
   # In bfloat16 .999 would be .9990 or .9980, with nothing between.
   if layer is pgates.DataIndependentGate:
     np.testing.assert_allclose(tf.sigmoid(logits), 0.999, rtol=1e-6)
-  for rule in gate_ops.RULES:
+  for rule in gate_rules.NAMES:
     text = "threshold:0.3" if rule == "threshold" else rule
     decided, scales = _decide(gate, logits, text)
     assert decided.dtype == tf.float32

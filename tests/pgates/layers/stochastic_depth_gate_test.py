@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import pgates
-from pgates.layers import gate_ops
+from pgates.layers import gate_rules
 from pgates.layers import stochastic_depth_gate
 from tests.helpers import layer_contract
 
@@ -31,7 +31,7 @@ def test_stochastic_depth_drops_by_its_survival_probability(survival):
   gate = pgates.StochasticDepthGate(survival, seed=2)
   num_draws = 100_000
   logits = gate(tf.zeros([num_draws, 1]))
-  opened, scales = gate.decide(logits, rule=gate_ops.parse_rule("sampled"))
+  opened, scales = gate.decide(logits, rule=gate_rules.parse("sampled"))
   standard_error = math.sqrt(survival * (1 - survival) / num_draws)
   assert abs(np.mean(opened) - survival) <= 4 * standard_error
   assert scales is None
@@ -43,9 +43,7 @@ def test_stochastic_depth_scales_by_its_survival_probability(survival):
   assert gate.default_rule == "expected"
   logits = gate(tf.zeros([3, 1]))
   assert np.isfinite(logits).all()
-  opened, scales = gate.decide(
-      logits, rule=gate_ops.parse_rule(gate.default_rule)
-  )
+  opened, scales = gate.decide(logits, rule=gate_rules.parse(gate.default_rule))
   np.testing.assert_array_equal(opened, [1, 1, 1])
   np.testing.assert_allclose(scales, [survival] * 3, rtol=1e-6)
 

@@ -1,0 +1,56 @@
+"""One pass of a network over a data set."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+PerExample = Callable[[dict[str, np.ndarray], Any], dict[str, np.ndarray]]
+
+
+def collect(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    per_example: PerExample,
+    *,
+    inputs: Callable[[Any], Any] | None = None,
+) -> dict[str, np.ndarray]:
+  """Runs a network at inference on all examples of a data set.
+
+  Args:
+    model: a Keras model with a dictionary of outputs.
+    dataset: batched, of (images, ...).
+    per_example: from the outputs of a batch, by name, and its labels (None
+      where there are none), to arrays whose first axis is the batch. What it
+      does not return is not kept.
+    inputs: from the images of a batch to what the model takes; None for the
+      images themselves.
+
+  Returns:
+    What `per_example` returned, joined over all batches.
+
+  Raises:
+    ValueError: if there is no example.
+  """
+
+  # Not `predict_on_batch`, in which each replica would answer.
+  @tf.function(reduce_retracing=True)
+  def forward(images):
+    return model(images, training=False)
+
+  found = []
+  for images, *labels in dataset:
+    outputs = forward(images if inputs is None else inputs(images))
+    outputs = {name: np.asarray(value) for name, value in outputs.items()}
+    labels = keras.tree.map_structure(np.asarray, labels[0]) if labels else None
+    found.append(per_example(outputs, labels))
+  if not found:
+    raise ValueError(
+        "The data set holds no example that can be read; at least one is "
+        "needed."
+    )
+  return {
+      name: np.concatenate([each[name] for each in found]) for name in found[0]
+  }

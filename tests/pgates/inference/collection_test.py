@@ -1,0 +1,61 @@
+"""Tests of `pgates.inference.collection`."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pgates.inference import collection
+
+
+def _model():
+  x = keras.Input((3,))
+  return keras.Model(x, {"sum": keras.ops.sum(x, axis=-1), "same": x})
+
+
+def _data(size, batch, *, labels=True):
+  images = np.arange(3 * size, dtype=np.float32).reshape(size, 3)
+  tensors = (images, np.arange(size)) if labels else (images,)
+  return images, tf.data.Dataset.from_tensor_slices(tensors).batch(batch)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 20])
+def test_outputs_of_all_batches_are_joined_in_order(batch):
+  images, data = _data(7, batch)
+
+  def per_example(outputs, labels):
+    return {"both": outputs["sum"] + 100 * labels, "rows": outputs["same"]}
+
+  found = collection.collect(_model(), data, per_example)
+  assert found.keys() == {"both", "rows"}
+  np.testing.assert_array_equal(
+      found["both"], images.sum(axis=1) + 100 * np.arange(7)
+  )
+  np.testing.assert_array_equal(found["rows"], images)
+
+
+def test_inputs_may_be_changed_and_labels_absent():
+  images, data = _data(5, 2, labels=False)
+
+  def per_example(outputs, labels):
+    assert labels is None
+    return {"sum": outputs["sum"]}
+
+  found = collection.collect(
+      _model(), data, per_example, inputs=lambda images: 2 * images
+  )
+  np.testing.assert_array_equal(found["sum"], 2 * images.sum(axis=1))
+
+
+def test_training_is_off():
+  x = keras.Input((3,))
+  model = keras.Model(x, {"out": keras.layers.Dropout(0.9)(x)})
+  images, data = _data(4, 4)
+  found = collection.collect(model, data, lambda outputs, labels: outputs)
+  np.testing.assert_array_equal(found["out"], images)
+
+
+def test_no_example_is_an_error():
+  _, data = _data(4, 4)
+  with pytest.raises(ValueError, match="no example that can be read"):
+    collection.collect(_model(), data.take(0), lambda outputs, labels: outputs)
