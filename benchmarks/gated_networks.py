@@ -34,7 +34,7 @@ def spread_gates(model, images, *, seed=0):
     logits = np.asarray(gate(x), np.float64)
     gate.logit.kernel.assign(kernel / logits.std())
     gate.logit.bias.assign([-logits.mean() / logits.std()])
-    x, _, _ = layer(x, strategy=f"threshold:{1 - _SHARE}")
+    x, _, _ = layer(x, rule=f"threshold:{1 - _SHARE}")
 
 
 def randomize_batch_norms(model, *, seed=0):

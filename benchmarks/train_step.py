@@ -25,7 +25,6 @@ from benchmarks import interleaved
 from benchmarks import kernel_times
 from file_io import artifacts
 import pgates
-from trainers.settings import config as config_lib
 from trainers.training import distribution
 
 _NETWORK, _SIZE = "resnet50", 224
@@ -59,12 +58,12 @@ def make_model(network, *, gate, rate_loss, image_size):
   Returns:
     A `pgates.GatedModel`.
   """
-  family, depth = config_lib.parse_network(network)
-  options = {"gate": gate, "input_shape": (image_size, image_size, 3)}
-  if family == "cifar_resnet":
-    model = pgates.CifarResNet(depth, **options)
-  else:
-    model = getattr(pgates, f"ResNet{depth}")(1000, **options)
+  model = pgates.build_network(
+      network,
+      10 if network.startswith("cifar") else 1000,
+      gate=gate,
+      input_shape=(image_size, image_size, 3),
+  )
   # At the recipes' 0.1, the loss of a fixed batch of noise may overflow.
   optimizer = pgates.CoupledSGD(1e-3, momentum=0.9, coupled_weight_decay=1e-4)
   loss = pgates.TargetRateLoss(0.7, kind="per_batch") if rate_loss else None

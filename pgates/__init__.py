@@ -25,6 +25,7 @@ from pgates.layers.gates import Gate
 from pgates.layers.normalization import BatchNormalization
 from pgates.layers.stochastic_depth_gate import StochasticDepthGate
 from pgates.model_files import load_model
+from pgates.networks.networks import build_network
 from pgates.networks.resnet import CifarResNet
 from pgates.networks.resnet import ResNet18
 from pgates.networks.resnet import ResNet34
@@ -66,6 +67,7 @@ __all__ = [
     "TargetRateLoss",
     "TemperatureSchedule",
     "budget_threshold",
+    "build_network",
     "class_open_rates",
     "collect",
     "collapsed_share",

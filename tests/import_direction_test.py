@@ -31,7 +31,7 @@ ROOMS = {
     "pgates/training": {"pgates/layers", "pgates/costs", "pgates:graphs"},
     "pgates/inference": {
         *("pgates/layers", "pgates/costs", "pgates/training"),
-        "pgates:graphs",
+        *("pgates:graphs", "pgates:renames"),
     },
     "pgates/networks": {
         *("pgates/layers", "pgates/costs", "pgates/training"),

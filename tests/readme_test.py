@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 import pgates
-from trainers.settings import config
+from trainers.settings import presets
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _README = (_ROOT / "README.md").read_text()
@@ -104,7 +104,7 @@ def test_measured_shares_are_those_of_their_files():
 
 
 def test_every_strategy_and_preset_is_named():
-  for name in (*pgates.STRATEGIES, *config.PRESETS):
+  for name in (*pgates.STRATEGIES, *presets.PRESETS):
     assert f"`{name}" in _README
 
 

@@ -11,7 +11,7 @@ import time
 
 from file_io import artifacts
 from trainers.comparison import comparison
-from trainers.settings import config as config_lib
+from trainers.settings import records
 
 
 class Stopped(Exception):
@@ -96,7 +96,7 @@ class ComparisonRuns:
     path = self._workdir / "recipe.json"
     if not path.exists():
       return
-    found = config_lib.differences(self._settings, artifacts.read_json(path))
+    found = records.differences(self._settings, artifacts.read_json(path))
     if found:
       raise ValueError(
           f"{self._workdir} holds a comparison of another recipe: "
@@ -111,7 +111,7 @@ class ComparisonRuns:
     place = [f"--workdir={folder}"]
     data = [f"--data_dir={config.data_dir}"]
     if not (folder / "model.keras").exists():
-      self._call("train", config_lib.to_flags(config) + place, folder)
+      self._call("train", records.to_flags(config) + place, folder)
     strategies = f"--strategies={','.join(cell.strategies())}"
     curve = ["--threshold_curve"] * cell.learns_gates
     if cell.learns_gates:

@@ -5,6 +5,7 @@ import pathlib
 from file_io import artifacts
 from trainers.evaluation import evaluation
 from trainers.settings import config as config_lib
+from trainers.settings import records
 from trainers.training import batches as batches_lib
 
 _WRITERS = {"evaluation.json": "evaluate", "comparison.json": "compare"}
@@ -63,7 +64,7 @@ def batches(settings, dataset, split, *, bad_examples=None, train=False):
   Returns:
     `evaluation.Batches`.
   """
-  config = config_lib.Config(**{**config_lib.LATER, **settings})
+  config = config_lib.Config(**{**records.LATER, **settings})
 
   def batches_of(name, counted=None):
     return batches_lib.evaluation_examples(

@@ -8,13 +8,13 @@ import tensorflow as tf
 
 import image_data
 import pgates
-from trainers.training import training
+from trainers.training import networks
 
-_EXAMPLES = 8  # Of the made-up batch: one step of 256 may take minutes.
+_EXAMPLES = 8  # Of the synthetic batch: one step of 256 may take minutes.
 
 
 def dry_run(config):
-  """Prints a resolved recipe, and trains one step on made-up images.
+  """Prints a resolved recipe, and trains one step on synthetic images.
 
   Nothing is written. The data set need not be prepared; what depends on it is
   then said to be unknown.
@@ -34,13 +34,13 @@ def dry_run(config):
   )
   steps = _steps_per_epoch(config)
   # The schedules need a number; one step sees only their beginning.
-  model = training.make_model(config, features, steps_per_epoch=steps or 1000)
+  model = networks.make_model(config, features, steps_per_epoch=steps or 1000)
   for name, value in dataclasses.asdict(config).items():
     print(f"{name:<32}{value}")
   for name, value in _facts(config, model, steps).items():
     print(f"{name:<32}{value}")
   loss = _train_one_step(config, model, features.num_classes)
-  print(f"One step on {_EXAMPLES} made-up images: loss {loss:.4f}.")
+  print(f"One step on {_EXAMPLES} synthetic images: loss {loss:.4f}.")
 
 
 def _steps_per_epoch(config):

@@ -1,6 +1,7 @@
 """Asks a network for its gates on fixed examples, while it trains."""
 
 import numpy as np
+from scipy import special
 import tensorflow as tf
 
 # The examples are kept: of images of 224 x 224 pixels, 111.
@@ -43,4 +44,4 @@ class GateProbe:
     """
     outputs = self._call(self._images)
     logits = np.asarray(outputs["gate_logits"], np.float64)
-    return 1 / (1 + np.exp(-logits)), np.asarray(outputs["gates"]) > 0
+    return special.expit(logits), np.asarray(outputs["gates"]) > 0

@@ -8,7 +8,6 @@ import warnings
 import keras
 import numpy as np
 
-from file_io import artifacts
 import pgates
 from trainers.training import distribution
 from trainers.training import run_checkpoints
@@ -28,13 +27,9 @@ class Loop:
     epochs: to train in all.
     steps_per_epoch: of a whole epoch.
     checkpoints: `RunCheckpoints`.
-    history_path: file of one line an epoch.
-    epoch_writer: a `tensorboard.EpochWriter`; None where this process writes
-      no files.
     checkpoint_steps: after how many steps within an epoch the state is saved,
       again and again.
-    save_best: callable without arguments, called after an epoch whose
-      validation accuracy is the highest so far; or None.
+    files: `run_files.RunFiles`, or `NoFiles`.
   """
 
   def __init__(
@@ -44,19 +39,15 @@ class Loop:
       epochs,
       steps_per_epoch,
       checkpoints,
-      history_path,
-      epoch_writer,
       checkpoint_steps,
-      save_best=None,
+      files,
   ):
     self._model = model
     self._epochs = epochs
     self._steps_per_epoch = steps_per_epoch
     self._checkpoints = checkpoints
-    self._history_path = history_path
-    self._epoch_writer = epoch_writer
     self._checkpoint_steps = checkpoint_steps
-    self._save_best = save_best
+    self._files = files
     self._stop_requested = False
     self._any_worker = distribution.any_worker(model.distribute_strategy)
 
@@ -64,19 +55,20 @@ class Loop:
     """Lets the loop save and raise `Stopped` after the current step."""
     self._stop_requested = True
 
-  def run(self, train, validation, *, position, callbacks):
+  def run(self, train, validation, *, position, history, callbacks):
     """Trains from a position to the end.
 
     Args:
       train: data set of batches, starting at the position.
       validation: data set of batches.
       position: where the run is.
+      history: lines of the epochs before the position.
       callbacks: Keras callbacks.
 
     Raises:
       Stopped: after `request_stop`, when the state is saved.
     """
-    history = artifacts.read_json_lines(self._history_path)[: position.epoch]
+    history = [*history]
     callbacks = keras.callbacks.CallbackList(
         callbacks,
         add_progbar=True,
@@ -93,11 +85,7 @@ class Loop:
       history.append(
           self._run_epoch(batches, validation, epoch, first, callbacks)
       )
-      if self._epoch_writer is not None:
-        artifacts.write_json_lines(self._history_path, history)
-        self._epoch_writer.write(history[-1])
-      if self._save_best is not None and _is_best(history):
-        self._save_best()
+      self._files.write_epoch(history)
       self._checkpoints.save(run_checkpoints.Position(epoch + 1))
       if self._any_worker(self._stop_requested):
         raise Stopped
@@ -145,7 +133,7 @@ class Loop:
         raise Stopped
 
   def _verbosity(self):
-    if self._epoch_writer is None:
+    if not self._files.is_chief:
       return 0
     return 1 if sys.stdout.isatty() else 2
 
@@ -178,12 +166,6 @@ def evaluate(model, batches, *, callbacks=None):
     # where images may have to be skipped.
     warnings.filterwarnings("ignore", "Your input ran out of data")
     model.evaluate(batches, callbacks=callbacks, verbose=0)
-
-
-def _is_best(history):
-  """Whether the last epoch's validation accuracy is above all before."""
-  *before, last = (line["val_accuracy"] or 0.0 for line in history)
-  return last > max(before, default=-1.0)
 
 
 def _plain(value):

@@ -1,12 +1,20 @@
 """The network of a configuration."""
 
+import image_data
 import pgates
 from pgates.layers import gate_kinds
 from pgates.layers import gates
 from trainers.settings import config as config_lib
+from trainers.training import initial_weights
+from trainers.training import optimization
 
 
-def build_network(config, *, image_shape, num_classes):
+def build_network(
+    config: config_lib.Config,
+    *,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+) -> pgates.GatedModel:
   """Builds the network of a configuration.
 
   Args:
@@ -20,30 +28,75 @@ def build_network(config, *, image_shape, num_classes):
   Raises:
     ValueError: if the configuration does not fit the network.
   """
-  family, depth = config_lib.parse_network(config.network)
-  normalization = None
-  if config.normalization != "none":
-    normalization = config.normalization
-  arguments = {
-      "num_classes": num_classes,
-      "gate": _gate_factory(config),
-      "input_shape": image_shape,
-      "normalization": normalization,
-      "always_open": config_lib.always_open_blocks(config),
-      "synchronized": config.sync_batch_norm,
-  }
-  if family == "cifar_resnet":
-    model = pgates.CifarResNet(depth, **arguments)
-  else:
-    model = getattr(pgates, f"ResNet{depth}")(**arguments)
-  pgates.seed_gates(model, config.seed)
-  return model
-
-
-def _gate_factory(config):
   settings = gates.GateSettings(
       temperature=config.temperature,
       initial_probability=config.initial_probability,
       synchronized=config.sync_batch_norm,
   )
-  return gate_kinds.factory(config.gate, settings)
+  is_raw = config.normalization == "none"
+  model = pgates.build_network(
+      config.network,
+      num_classes,
+      gate=gate_kinds.factory(config.gate, settings),
+      input_shape=image_shape,
+      normalization=None if is_raw else config.normalization,
+      always_open=always_open_blocks(config),
+      synchronized=config.sync_batch_norm,
+  )
+  pgates.seed_gates(model, config.seed)
+  return model
+
+
+def always_open_blocks(config: config_lib.Config) -> list[int]:
+  """Indices of blocks that always run: those asked for, and targets of 1."""
+  targets = config.target_rates if len(config.target_rates) > 1 else []
+  ones = {i for i, target in enumerate(targets) if target == 1}
+  return sorted(set(config.always_open) | ones)
+
+
+def make_model(
+    config: config_lib.Config,
+    dataset: image_data.ImageDataset,
+    *,
+    steps_per_epoch: int,
+    begins: bool = True,
+) -> pgates.GatedModel:
+  """Builds and compiles the network of a configuration for a data set.
+
+  Args:
+    config: a `Config`.
+    dataset: an `image_data.ImageDataset`.
+    steps_per_epoch: of the run.
+    begins: whether it takes the weights of `init_from`, which a checkpoint
+      would replace.
+
+  Returns:
+    A compiled `pgates.GatedModel`.
+  """
+  model = build_network(
+      config,
+      image_shape=_image_shape(config, dataset),
+      num_classes=dataset.num_classes,
+  )
+  if config.init_from and begins:
+    initial_weights.load_initial_weights(model, config.init_from)
+  model.compile(
+      optimization.make_optimizer(config, steps_per_epoch=steps_per_epoch),
+      optimization.make_loss(config),
+      rate_loss=optimization.make_rate_loss(config),
+      jit_compile=config.jit_compile,
+  )
+  model.optimizer.build(model.trainable_variables)
+  return model
+
+
+def _image_shape(config, dataset):
+  size, shape = config.image_size, dataset.image_shape
+  if size is not None:
+    return (size, size, shape[-1])
+  if None in shape:
+    raise ValueError(
+        f"The images of {config.dataset} differ in size: {shape}. Give "
+        "--image_size."
+    )
+  return shape

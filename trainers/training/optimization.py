@@ -1,11 +1,16 @@
-"""Optimizer, schedules and loss of a configuration."""
+"""Optimizer, schedules and losses of a configuration."""
+
+from collections.abc import Callable
 
 import keras
 
 import pgates
+from trainers.settings import config as config_lib
 
 
-def learning_rate_schedule(config, *, steps_per_epoch):
+def learning_rate_schedule(
+    config: config_lib.Config, *, steps_per_epoch: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
   """The learning rate by step.
 
   Args:
@@ -39,7 +44,9 @@ def learning_rate_schedule(config, *, steps_per_epoch):
   )
 
 
-def temperature_schedule(config, *, steps_per_epoch):
+def temperature_schedule(
+    config: config_lib.Config, *, steps_per_epoch: int
+) -> Callable[[int], float] | None:
   """The temperature of the gates by step.
 
   Args:
@@ -58,7 +65,9 @@ def temperature_schedule(config, *, steps_per_epoch):
   return None
 
 
-def make_optimizer(config, *, steps_per_epoch):
+def make_optimizer(
+    config: config_lib.Config, *, steps_per_epoch: int
+) -> pgates.CoupledSGD:
   """Momentum SGD with the configuration's schedule, decay and average."""
   average = config.ema_momentum > 0
   return pgates.CoupledSGD(
@@ -72,10 +81,24 @@ def make_optimizer(config, *, steps_per_epoch):
   )
 
 
-def make_loss(config):
+def make_loss(config: config_lib.Config) -> keras.losses.Loss:
   """Cross-entropy of logits, for one-hot labels where they are soft."""
   if not config.soft_labels:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
   return keras.losses.CategoricalCrossentropy(
       from_logits=True, label_smoothing=config.label_smoothing
+  )
+
+
+def make_rate_loss(config: config_lib.Config) -> pgates.TargetRateLoss | None:
+  """The penalty on the rates of open gates; None where nothing learns them."""
+  if not config.learned_gates or config.rate_loss == "none":
+    return None
+  targets = config.target_rates
+  return pgates.TargetRateLoss(
+      targets if len(targets) > 1 else targets[0],
+      kind=config.rate_loss,
+      weight=config.rate_loss_weight,
+      one_sided=config.one_sided,
+      share=config.rate_share,
   )

@@ -206,8 +206,8 @@ def test_blocks_of_a_nested_model_are_pruned():
 @pytest.mark.parametrize(
     "closed, opened, named",
     [
-        ([6], [], r"0 to 5.*closed=\[6\]"),
-        ([-1], [], r"0 to 5.*closed=\[-1\]"),
+        ([6], [], r"0 to 5.*dropped=\[6\]"),
+        ([-1], [], r"0 to 5.*dropped=\[-1\]"),
         ([], [7], r"0 to 5.*always_open=\[7\]"),
         ([0, 1], [1], r"both lists.*dropped=\[0, 1\], always_open=\[1\]"),
     ],

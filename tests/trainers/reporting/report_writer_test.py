@@ -18,7 +18,7 @@ from trainers.comparison import comparison_table
 from trainers.evaluation import run_folder
 from trainers.reporting import report_measurements
 from trainers.reporting import report_writer
-from trainers.training import training
+from trainers.training import networks
 
 BLOCKS = ["stage1_block0", "stage2_block0", "stage3_block0"]
 
@@ -122,7 +122,7 @@ def test_network_without_gates_has_a_page(run):
   settings = artifacts.read_json(run / "config.json")["settings"]
   config = training_runs.config("--gate=none", "--network=cifar_resnet8")
   dataset = image_data.open_dataset("digits", data_dir=settings["data_dir"])
-  model = training.make_model(config, dataset, steps_per_epoch=4)
+  model = networks.make_model(config, dataset, steps_per_epoch=4)
   model.save(run / "model.keras")
   text = _text(report_writer.write_report(run))
   assert "has no gates" in text and "81.25 %" in text

@@ -8,6 +8,8 @@ import pytest
 
 from tests.helpers import training_runs
 from trainers.settings import config as config_lib
+from trainers.settings import presets
+from trainers.settings import records
 from trainers.settings import train_flags
 
 FIELDS = [field.name for field in dataclasses.fields(config_lib.Config)]
@@ -37,9 +39,9 @@ def test_defaults_are_a_valid_configuration():
   assert config.gate_weight_decay is None
 
 
-@pytest.mark.parametrize("name", config_lib.PRESETS)
+@pytest.mark.parametrize("name", presets.PRESETS)
 def test_preset_sets_its_values_and_leaves_the_defaults(name):
-  preset = config_lib.PRESETS[name]
+  preset = presets.PRESETS[name]
   config = dataclasses.asdict(training_runs.config(f"--preset={name}"))
   defaults = dataclasses.asdict(training_runs.config())
   assert config == {**defaults, **preset}
@@ -105,11 +107,11 @@ def test_value_out_of_range_is_refused_with_the_range(argument, wanted):
     [
         (
             "--target_rates=0.5,high",
-            "numbers between commas. Received: 0.5,high",
+            "numbers from 0 to 1 between commas. Received: 0.5,high",
         ),
         (
             "--always_open=1,2.5",
-            "whole numbers between commas. Received: 1,2.5",
+            "whole numbers from 0 between commas. Received: 1,2.5",
         ),
         ("--learning_rate_boundaries=a", "--learning_rate_boundaries takes"),
     ],
@@ -147,7 +149,7 @@ def test_folder_of_images_takes_the_place_of_a_data_set(tmp_path):
   config = training_runs.config(f"--image_folder={tmp_path}", "--preset=digits")
   assert config.dataset == f"image_folder:{tmp_path}"
   # As flags of a run of a comparison.
-  again = training_runs.config(*config_lib.to_flags(config))
+  again = training_runs.config(*records.to_flags(config))
   assert again == config
   with pytest.raises(ValueError, match="--dataset or --image_folder"):
     training_runs.config(f"--image_folder={tmp_path}", "--dataset=digits")

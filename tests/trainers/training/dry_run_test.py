@@ -8,7 +8,6 @@ import pytest
 
 import pgates
 from tests.helpers import training_runs
-from trainers.settings import config as config_lib
 from trainers.training import dry_run
 from trainers.training import networks
 
@@ -99,7 +98,7 @@ def test_schedules_are_those_that_were_published(rate):
   published = [1, 1, 0.8, 1, t, t, t, 1, t, t, t, t, t, 1, 0.7, 1]
   assert config.target_rates == published
   assert config.rate_loss == "per_layer"
-  assert config_lib.always_open_blocks(config) == [0, 1, 3, 7, 13, 15]
+  assert networks.always_open_blocks(config) == [0, 1, 3, 7, 13, 15]
 
 
 @pytest.mark.parametrize("depth", [50, 101])

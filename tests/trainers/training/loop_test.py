@@ -12,6 +12,7 @@ from file_io import artifacts
 from tests.helpers import training_runs
 from trainers.training import loop as loop_lib
 from trainers.training import run_checkpoints
+from trainers.training import run_files
 
 EPOCHS, STEPS, BATCH = 2, 2, 8
 
@@ -73,16 +74,16 @@ def _run(
       epochs=EPOCHS,
       steps_per_epoch=STEPS,
       checkpoints=checkpoints,
-      history_path=folder / "history.jsonl",
-      epoch_writer=writer or _Writer(),
       checkpoint_steps=checkpoint_steps,
-      save_best=save_best,
+      files=run_files.RunFiles(folder, writer or _Writer(), save_best),
   )
   first = position.epoch * STEPS + position.step
+  path = run_files.history_path(folder)
   loop.run(
       _batches(EPOCHS * STEPS, seed=0, first=first),
       validation or _batches(2, seed=1),
       position=position,
+      history=artifacts.read_json_lines(path)[: position.epoch],
       callbacks=[*callbacks, *loop_callback(loop)],
   )
 
@@ -311,7 +312,7 @@ def test_validation_that_is_not_finite_is_null_in_the_history(tmp_path):
 
 def test_best_epoch_is_that_of_the_highest_validation_accuracy():
   def is_best(*accuracies):
-    return loop_lib._is_best([{"val_accuracy": a} for a in accuracies])
+    return run_files._is_best([{"val_accuracy": a} for a in accuracies])
 
   assert is_best(0.0) and is_best(0.1, 0.2)
   assert not is_best(0.2, 0.2) and not is_best(0.3, 0.1, 0.2)
@@ -323,7 +324,7 @@ def test_best_is_saved_after_its_epoch_also_in_a_continued_run(
     tmp_path, monkeypatch
 ):
   saved = []
-  monkeypatch.setattr(loop_lib, "_is_best", lambda history: len(history) == 2)
+  monkeypatch.setattr(run_files, "_is_best", lambda history: len(history) == 2)
 
   def save_best():
     saved.append(len(artifacts.read_json_lines(tmp_path / "history.jsonl")))

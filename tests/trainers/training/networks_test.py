@@ -1,5 +1,7 @@
 """Tests of `trainers.training.networks`."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -93,3 +95,19 @@ def test_noise_of_the_gates_is_seeded():
   assert states("--seed=3") == states("--seed=3")
   assert states("--seed=3") != states("--seed=4")
   assert len({tuple(state) for state in states()}) == 3
+
+
+def _replaced(**settings):
+  return dataclasses.replace(training_runs.config(), **settings)
+
+
+def test_target_of_one_in_a_list_makes_the_block_always_open():
+  config = _replaced(
+      rate_loss="per_layer", target_rates=[1, 0.7, 1.0], always_open=[1]
+  )
+  assert networks.always_open_blocks(config) == [0, 1, 2]
+
+
+def test_single_target_of_one_keeps_the_gates():
+  config = _replaced(target_rates=[1.0], always_open=[2, 0])
+  assert networks.always_open_blocks(config) == [0, 2]

@@ -1,12 +1,13 @@
 """Tests of `trainers.training.optimization`."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 import pgates
 from tests.helpers import training_runs
-from trainers.settings import config as config_lib
 from trainers.training import optimization
 
 STEPS = 7  # Of an epoch.
@@ -92,7 +93,7 @@ def test_recipe_of_the_paper_is_that_of_the_preset():
   # The paper's: batch 256, 350 epochs, 0.1 divided by 10 at 150 and 250, weight
   # decay 5e-4 coupled, momentum 0.9, target 0.6 at weight 2, crop and flip.
   config = training_runs.config("--preset=cifar10_resnet110")
-  assert config_lib.parse_network(config.network) == ("cifar_resnet", 110)
+  assert config.network == "cifar_resnet110"
   assert (config.dataset, config.augmentation) == ("cifar10", "shift_flip")
   assert (config.batch_size, config.epochs) == (256, 350)
   schedule = optimization.learning_rate_schedule(config, steps_per_epoch=175)
@@ -108,7 +109,7 @@ def test_recipe_of_the_paper_is_that_of_the_preset():
   assert not settings["nesterov"]
   assert not settings["use_ema"]
   assert (
-      config_lib.rate_loss(config).get_config()
+      optimization.make_rate_loss(config).get_config()
       == pgates.TargetRateLoss(0.6, kind="per_batch", weight=2.0).get_config()
   )
 
@@ -152,3 +153,43 @@ def test_loss_is_cross_entropy_of_smoothed_labels():
       rtol=1e-6,
   )
   assert isinstance(smooth, keras.losses.CategoricalCrossentropy)
+
+
+def _replaced(**settings):
+  return dataclasses.replace(training_runs.config(), **settings)
+
+
+@pytest.mark.parametrize(
+    "gate, learned",
+    [
+        ("dependent", True),
+        ("independent", True),
+        ("stochastic_depth", False),
+        ("none", False),
+    ],
+)
+def test_only_gates_that_learn_have_a_rate_loss(gate, learned):
+  config = _replaced(gate=gate)
+  assert config.learned_gates == learned
+  assert (optimization.make_rate_loss(config) is not None) == learned
+  assert (
+      optimization.make_rate_loss(_replaced(gate=gate, rate_loss="none"))
+      is None
+  )
+
+
+def test_rate_loss_takes_every_setting():
+  config = _replaced(
+      target_rates=[0.4, 0.5],
+      rate_loss="per_layer",
+      rate_loss_weight=3.0,
+      one_sided=True,
+      rate_share="macs",
+  )
+  expected = pgates.TargetRateLoss(
+      [0.4, 0.5], kind="per_layer", weight=3.0, one_sided=True, share="macs"
+  )
+  actual = optimization.make_rate_loss(config)
+  assert actual.get_config() == expected.get_config()
+  single = optimization.make_rate_loss(_replaced(target_rates=[0.4]))
+  assert single.target_rate == 0.4

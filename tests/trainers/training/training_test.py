@@ -18,6 +18,7 @@ from trainers import evaluate
 from trainers.training import initial_weights
 from trainers.training import loop as loop_lib
 from trainers.training import networks
+from trainers.training import run_files
 from trainers.training import training
 
 # Two steps an epoch.
@@ -148,7 +149,7 @@ def test_saving_leaves_the_weights_and_writes_their_average(tmp_path):
   for _ in range(2):
     model.train_on_batch(images.astype(np.float32), np.arange(8))
     steps.append([np.asarray(v) for v in model.trainable_variables])
-  training.save_model(model, tmp_path / "model.keras")
+  run_files.save_model(model, tmp_path / "model.keras")
   saved = keras.models.load_model(tmp_path / "model.keras", compile=False)
   for *values, now, written in zip(
       *steps, model.trainable_variables, saved.trainable_variables, strict=True
@@ -289,7 +290,7 @@ def test_folder_of_other_settings_is_refused_before_any_work(
 
 def test_same_settings_with_data_elsewhere_are_the_same_run(runs):
   folder, _ = runs("plain")
-  training.check_same_run(_config("/elsewhere", *RUNS["plain"]), folder)
+  run_files.check_same_run(_config("/elsewhere", *RUNS["plain"]), folder)
 
 
 def test_damaged_config_is_an_error_that_names_it(data_dir, tmp_path):

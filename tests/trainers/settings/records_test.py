@@ -1,0 +1,46 @@
+"""Tests of `trainers.settings.records`."""
+
+import dataclasses
+
+import pytest
+
+from tests.helpers import training_runs
+from trainers.settings import records
+
+
+def _config(**settings):
+  return dataclasses.replace(training_runs.config(), **settings)
+
+
+def test_differences_name_the_settings_but_not_where_the_data_lie():
+  ours = {"epochs": 2, "seed": 0, "data_dir": "/a", "new": 1}
+  theirs = {"epochs": 3, "seed": 0, "data_dir": "/b"}
+  assert records.differences(ours, theirs) == [
+      "epochs: 3 there, 2 here",
+      "new: None there, 1 here",
+  ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--preset=cifar10_resnet110", "--seed=3", "--jit_compile"),
+        (
+            *("--gate=independent", "--always_open=0,2", "--image_size=9"),
+            *("--initial_probability=0.3", "--gate_weight_decay=0.0"),
+            *("--target_rates=0.5,0.6", "--rate_loss=per_layer"),
+        ),
+    ],
+)
+def test_flags_of_a_configuration_make_it_again(arguments):
+  config = training_runs.config(*arguments)
+  assert training_runs.config(*records.to_flags(config)) == config
+
+
+def test_runs_from_before_a_setting_may_be_continued():
+  ours = dataclasses.asdict(_config())
+  theirs = {k: v for k, v in ours.items() if k not in records.LATER}
+  assert not records.differences(ours, theirs)
+  ours["mixup"] = 0.2
+  assert records.differences(ours, theirs) == ["mixup: 0.0 there, 0.2 here"]
