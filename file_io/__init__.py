@@ -1,1 +1,4 @@
-"""Files that are written whole or not at all, and locks. Imports nothing."""
+"""Files written whole or not at all, locks, and a quiet standard error.
+
+Imports nothing of ours.
+"""
