@@ -10,11 +10,11 @@ import image_data
 import pgates
 from trainers.training import training
 
-_EXAMPLES = 8  # Of the made-up batch: one step of 256 may take minutes.
+_EXAMPLES = 8  # Of the synthetic batch: one step of 256 may take minutes.
 
 
 def dry_run(config):
-  """Prints a resolved recipe, and trains one step on made-up images.
+  """Prints a resolved recipe, and trains one step on synthetic images.
 
   Nothing is written. The data set need not be prepared; what depends on it is
   then said to be unknown.
@@ -40,7 +40,7 @@ def dry_run(config):
   for name, value in _facts(config, model, steps).items():
     print(f"{name:<32}{value}")
   loss = _train_one_step(config, model, features.num_classes)
-  print(f"One step on {_EXAMPLES} made-up images: loss {loss:.4f}.")
+  print(f"One step on {_EXAMPLES} synthetic images: loss {loss:.4f}.")
 
 
 def _steps_per_epoch(config):
