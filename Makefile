@@ -21,9 +21,6 @@ ARGS ?=
 STAMP := .venv/installed
 RUN := .venv/bin/python
 
-# TensorFlow's start-up messages would hide the tables.
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z.-]+:.*## / \
 	  {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -57,7 +54,7 @@ lint: $(STAMP) ## Check style: ruff and pyink
 	$(RUN) -m ruff check .
 	$(RUN) -m pyink --check .
 
-format: $(STAMP) ## Mend what ruff can, then format with pyink
+format: $(STAMP) ## Fix what ruff can, then format with pyink
 	$(RUN) -m ruff check --fix-only --select=I .
 	$(RUN) -m pyink .
 

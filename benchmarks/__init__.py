@@ -2,3 +2,7 @@
 
 Imports everything but the tests.
 """
+
+from file_io import library_messages
+
+library_messages.hide_startup()

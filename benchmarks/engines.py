@@ -14,6 +14,7 @@ import tensorflow as tf
 from export.saved_model import graph_stripping
 from export.saved_model import serving
 from export.tflite import conversion
+from file_io import library_messages
 
 
 def saved_model(model, strategy, *, execution, folder):
@@ -60,7 +61,9 @@ def tflite_file(model, *, dynamic, num_threads):
     `(images, threshold) -> outputs`.
   """
   content = conversion.convert(model, dynamic=dynamic)
-  loaded = litert.Interpreter(model_content=content, num_threads=num_threads)
+  with library_messages.filtered():
+    loaded = litert.Interpreter(model_content=content, num_threads=num_threads)
+    loaded.allocate_tensors()
   runner = loaded.get_signature_runner()
 
   def run(images, threshold):

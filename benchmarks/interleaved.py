@@ -61,6 +61,14 @@ def summary(times, reference):
   return result
 
 
+def time_text(milliseconds: float) -> str:
+  """Writes a time for people: below 10 ms in microseconds, `713 us`."""
+  microseconds = round(1000 * milliseconds)
+  if abs(microseconds) < 10_000:
+    return f"{microseconds:,} us"
+  return f"{milliseconds:,.1f} ms"
+
+
 def environment(num_threads):
   """What a result's file says of where it was measured."""
   root = pathlib.Path(__file__).parent.parent

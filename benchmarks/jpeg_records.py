@@ -1,4 +1,4 @@
-"""Made data sets of JPEG files of ImageNet's typical size, stored by TFDS.
+"""Synthetic data sets of JPEG files of ImageNet's typical size, stored by TFDS.
 
     python -m benchmarks.jpeg_records DATA_DIR
 

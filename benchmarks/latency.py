@@ -76,7 +76,8 @@ def _print(row):
     for name, times in row.get(engine, {}).items():
       limit = times.get("to_limit")
       print(
-          f"  {engine:<12}{name:<12}{times['median_ms']:>9.1f} ms"
+          f"  {engine:<12}{name:<12}"
+          f"{interleaved.time_text(times['median_ms']):>12}"
           f"{times['ratio']:>7.2f}"
           + (f"   {limit:.2f} of the limit" if limit else ""),
           flush=True,

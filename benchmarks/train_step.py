@@ -262,9 +262,9 @@ def _measure_kernels():
   result = kernel_times.compared(profiles)
   for name in GATING:
     share = 100 * result[name]["outside_convolutions"]
-    print(f"  {name}: {share:.1f} % outside convolutions; ms a step:")
+    print(f"  {name}: {share:.1f} % outside convolutions; a step:")
     _print_ops(result[name]["top_ops_ms"])
-  print("  gated less ungated, ms a step:")
+  print("  gated less ungated, a step:")
   _print_ops(result["growth_ms"])
   return {"batch_size": _PROFILED_BATCH, **result}
 
@@ -283,9 +283,10 @@ def _measure_replicas():
 
 def _print_times(times, remark=""):
   for name, row in times.items():
-    low, high = row["quartiles_ms"]
+    low, high = map(interleaved.time_text, row["quartiles_ms"])
     print(
-        f"  {name:<20}{row['median_ms']:>9.1f} ms ({low:.1f} to {high:.1f})"
+        f"  {name:<20}{interleaved.time_text(row['median_ms']):>12}"
+        f" ({low} to {high})"
         f"{row['ratio']:>8.3f} {remark}".rstrip(),
         flush=True,
     )
@@ -294,7 +295,8 @@ def _print_times(times, remark=""):
 
 def _print_ops(ops_ms):
   for kind, milliseconds in ops_ms.items():
-    print(f"    {kind:<36}{milliseconds:>9.1f}", flush=True)
+    time = interleaved.time_text(milliseconds)
+    print(f"    {kind:<36}{time:>12}", flush=True)
 
 
 def main(argv):

@@ -2,3 +2,7 @@
 
 Imports `pgates`, `image_data`, `run_data` and `file_io`, never `trainers`.
 """
+
+from file_io import library_messages
+
+library_messages.hide_startup()

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and locks.
+"""Files written whole or not at all, locks, and a quiet standard error.
 
-Imports nothing else of ours.
+Imports nothing of ours.
 """

@@ -41,8 +41,8 @@ _DATA_SERVICE = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run",
     False,
-    "Print the recipe and what it costs, and train one step on made-up images; "
-    "needs no --workdir",
+    "Print the recipe and what it costs, and train one step on synthetic "
+    "images; needs no --workdir",
 )
 flags.register_multi_flags_validator(
     ["workdir", "dry_run"],

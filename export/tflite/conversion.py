@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from export.saved_model import serving
 from export.tflite import tflite_int8
+from file_io import library_messages
 import pgates
 
 
@@ -47,7 +48,8 @@ def convert(
   if quantization == "int8":
     if images is None or not len(images):
       raise ValueError("int8 needs images to calibrate on. Received none.")
-    return tflite_int8.convert(converter, lambda: server.calibration(images))
+    with library_messages.filtered():
+      return tflite_int8.convert(converter, lambda: server.calibration(images))
   return converter.convert()
 
 

@@ -173,7 +173,7 @@ def aligned(factor, rank):
 def check_fits(loss, output, *, num_replicas):
   """Raises a ValueError unless a loss can be computed of an output.
 
-  Labels are not known when a model is compiled: made-up ones are tried, as
+  Labels are not known when a model is compiled: synthetic ones are tried, as
   class indices and in the shape of the output.
 
   Args:

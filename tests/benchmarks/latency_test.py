@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from benchmarks import interleaved
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -28,4 +30,4 @@ def test_the_program_writes_what_it_measured(tmp_path):
   (row,) = result["rows"]
   for name, times in row["tflite"].items():
     assert 0 < times["minimum_ms"] <= times["median_ms"]
-    assert f"{times['median_ms']:.1f} ms" in done.stdout, name
+    assert interleaved.time_text(times["median_ms"]) in done.stdout, name

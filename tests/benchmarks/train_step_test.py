@@ -170,7 +170,7 @@ def test_the_program_writes_what_it_measured(tmp_path, monkeypatch, capsys):
   for row in (times["gated"], replicas["with_rate_loss"]):
     low, high = row["quartiles_ms"]
     assert low <= row["median_ms"] <= high
-    assert f"{row['median_ms']:.1f} ms" in printed
+    assert interleaved.time_text(row["median_ms"]) in printed
   for name in ("gated", "ungated"):
     found = result["kernels"][name]
     assert len(found["top_ops_ms"]) == 10

@@ -78,7 +78,7 @@ REFUSED = {
     (OUT, "--num_examples=0"): ("IllegalFlagValueError", "positive"),
     (OUT, "--num_calibration=0"): ("IllegalFlagValueError", "positive"),
     (OUT, "--workdir=a", "more"): ("UsageError", "Received: ['more']"),
-    # What a user can mend is said in one line, without a traceback.
+    # What a user can fix is said in one line, without a traceback.
     (OUT, "--name=real"): (
         "SystemExit",
         "export.export_model: Give --workdir or --model",

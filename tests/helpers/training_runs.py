@@ -51,7 +51,7 @@ def dense_network(config, *, image_shape=(8, 8, 1), num_classes=10):
   decisions = []
   for i in range(2):
     branch = [
-        # The second is dearer: shares of gates and of MACs differ.
+        # The second costs more: shares of gates and of MACs differ.
         *[keras.layers.Dense(8) for _ in range(i + 1)],
         pgates.BatchNormalization(synchronized=config.sync_batch_norm),
     ]

@@ -1,4 +1,4 @@
-"""Tests of `tools/update_build_files.py` on a made-up tree, and on ours."""
+"""Tests of `tools/update_build_files.py` on a tree of its own, and on ours."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""Test of the ImageNet recipe, from a made `imagenet2012` to an export."""
+"""Test of the ImageNet recipe, from a synthetic `imagenet2012` to an export."""
 
 import pathlib
 import signal

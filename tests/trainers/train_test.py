@@ -60,7 +60,7 @@ def test_program_stopped_by_sigterm_continues_as_one_never_stopped(
 
 def test_dry_run_writes_nothing(data_dir, tmp_path, capsys):
   _main(tmp_path / "run", data_dir, "--dry_run")
-  assert "One step on 8 made-up images" in capsys.readouterr().out
+  assert "One step on 8 synthetic images" in capsys.readouterr().out
   assert not (tmp_path / "run").exists()
 
 
@@ -75,7 +75,7 @@ def test_dry_run_needs_no_folder(data_dir):
       text=True,
   )
   assert done.returncode == 0, done.stderr
-  assert "One step on 8 made-up images" in done.stdout
+  assert "One step on 8 synthetic images" in done.stdout
 
 
 def test_help_is_of_all_flags_of_the_recipe():

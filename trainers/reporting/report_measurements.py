@@ -19,7 +19,7 @@ class Decisions:
     extremes: the images of `cheapest` and `dearest`: index -> uint8 [height,
       width, channels].
     cheapest: indices of the examples that execute least, least first.
-    dearest: indices of those that execute most, most first.
+    dearest: indices of the most expensive ones, which execute most, first.
   """
 
   gates: np.ndarray

@@ -157,5 +157,7 @@ def _gates(evaluation, history, decisions, classes):
           "A filled square is an open gate, from the first block on.",
           shown(decisions.cheapest),
       ),
-      report_page.section("The dearest examples", "", shown(decisions.dearest)),
+      report_page.section(
+          "The most expensive examples", "", shown(decisions.dearest)
+      ),
   ]

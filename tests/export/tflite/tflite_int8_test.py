@@ -23,9 +23,10 @@ def _int8(model, images):
   )
 
 
-def test_every_convolution_is_int8_and_gates_agree(model):
+def test_every_convolution_is_int8_and_gates_agree(model, capfd):
   images = gated_networks.images(40)
   content = _int8(model, images)
+  assert "fully_quantize" not in capfd.readouterr().err
   tflite_graph.check(content, quantization="int8")
   rows = tflite_graph.operators(content)
   types = [set(r["types"]) for r in rows if r["operation"] == "CONV_2D"]

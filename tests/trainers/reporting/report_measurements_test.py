@@ -43,7 +43,7 @@ def test_decisions_are_those_of_map(model, images, found):
   assert found.num_patterns == len({tuple(g) for g in found.gates.tolist()})
 
 
-def test_extremes_are_the_cheapest_and_the_dearest(found, images):
+def test_extremes_are_the_cheapest_and_the_most_expensive(found, images):
   ordered = sorted(range(NUM), key=lambda i: (found.macs[i], i))
   assert found.cheapest == ordered[:SHOWN]
   ordered = sorted(range(NUM), key=lambda i: (-found.macs[i], i))

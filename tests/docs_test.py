@@ -1,0 +1,90 @@
+"""Tests of what `docs/training.md` and `docs/export.md` say."""
+
+import json
+import pathlib
+import re
+
+import numpy as np
+
+import pgates
+from trainers.settings import config
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_RESULTS = _ROOT / "benchmarks" / "results"
+_TRAINING = (_ROOT / "docs" / "training.md").read_text("utf-8")
+_EXPORT = (_ROOT / "docs" / "export.md").read_text("utf-8")
+
+
+def test_the_table_of_strategies_is_that_of_its_file():
+  path = _RESULTS / "demo_gated.json"
+  rows = json.loads(path.read_text())["strategies"]
+  reference = json.loads((_RESULTS / "demo_ungated.json").read_text())
+  rows["(reference)"] = reference["strategies"]["always_open"]
+  for name, row in rows.items():
+    pattern = rf"^    {re.escape(name)} .*$"
+    (line,) = re.findall(pattern, _TRAINING, re.MULTILINE)
+    assert f" {100 * row['accuracy']:.2f}% " in line
+    assert f" {row['macs']:,.0f} " in line
+    share = 100 * row["macs"] / reference["dense_macs"]
+    assert f" {share:.1f}% " in line
+
+
+def test_every_strategy_and_preset_is_named():
+  for name in (*pgates.STRATEGIES, *config.PRESETS):
+    assert f"`{name}" in _TRAINING
+
+
+def test_the_table_of_exports_is_that_of_its_file():
+  path = _RESULTS / "demo_export.json"
+  variants = json.loads(path.read_text())["variants"]
+  assert len(variants) == 10
+  for row in variants:
+    name = f"{row['format']} {row['gating']}"
+    if row["quantization"] != "none":
+      name += f" {row['quantization']}"
+    (line,) = re.findall(rf"^    {name}  .*$", _EXPORT, re.MULTILINE)
+    columns = line.removeprefix(f"    {name}").split()
+    assert columns == [
+        f"{row['bytes']:,}",
+        f"{row['macs']:,.0f}",
+        f"{100 * row['accuracy']:.2f}%",
+        f"{100 * row['keras_accuracy']:.2f}%",
+        f"{100 * row['gate_agreement']:.2f}%",
+    ]
+
+
+def test_the_table_of_latencies_is_that_of_its_file():
+  rows = json.loads((_RESULTS / "latency.json").read_text())["rows"]
+  found = [
+      [float(number) for number in re.findall(r"\d\.\d\d", line)]
+      for line in re.findall(r"^\| +\d+ % \|.*$", _EXPORT, re.MULTILINE)
+  ]
+  for i, rate in enumerate(dict.fromkeys(row["rate"] for row in rows)):
+    expected = []
+    for row in (row for row in rows if row["rate"] == rate):
+      saved, lite = row["saved_model"], row.get("tflite")
+      expected.append(saved["dynamic"]["ratio"])
+      if lite is None:
+        expected.append(row["executed_share_of_macs"])
+      else:
+        expected.append(saved["removed"]["ratio"])
+        expected += [lite["dynamic"]["ratio"], lite["removed"]["ratio"]]
+    np.testing.assert_allclose(found[i], expected, atol=0.00501)
+
+
+def test_measured_shares_are_those_of_their_files():
+  training, export = (" ".join(text.split()) for text in (_TRAINING, _EXPORT))
+  cost = json.loads((_RESULTS / "logging_cost.json").read_text())
+  assert f"takes {100 * cost['share']:.1f} % of the steps'" in training
+  pipelines = json.loads((_RESULTS / "input_pipeline.json").read_text())
+  ratio = 1 / pipelines["pipelines"]["train"]["ratio"]
+  assert f"delivers {ratio:.2f} of the images" in training
+  masked = [
+      row["saved_model"]["masked"]["ratio"]
+      for row in json.loads((_RESULTS / "latency.json").read_text())["rows"]
+  ]
+  assert f"takes {min(masked):.2f} to {max(masked):.2f} times" in export
+  latency = _RESULTS / "latency_cluttered_digits.json"
+  row = json.loads(latency.read_text())["rows"][0]["saved_model"]
+  assert f"takes {row['dynamic']['ratio']:.2f} times the ungated" in export
+  assert f"removed {row['removed']['ratio']:.2f}." in export
