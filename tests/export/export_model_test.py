@@ -21,7 +21,8 @@ RUN_ALL = """
 import dataclasses, json, sys
 from absl import flags
 from absl.testing import flagsaver
-from export import export_model, run, self_check
+from export import export_model, run
+from export.checks import self_check
 
 def outcome(arguments):
   received = []
