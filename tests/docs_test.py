@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 import pgates
-from trainers.settings import config
+from trainers.settings import presets
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _RESULTS = _ROOT / "benchmarks" / "results"
@@ -30,7 +30,7 @@ def test_the_table_of_strategies_is_that_of_its_file():
 
 
 def test_every_strategy_and_preset_is_named():
-  for name in (*pgates.STRATEGIES, *config.PRESETS):
+  for name in (*pgates.STRATEGIES, *presets.PRESETS):
     assert f"`{name}" in _TRAINING
 
 
