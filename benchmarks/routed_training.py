@@ -29,8 +29,8 @@ from benchmarks import train_step
 from file_io import artifacts
 import pgates
 from pgates.layers import executions
-from trainers import evaluate
 from trainers.comparison import comparison_statistics
+from trainers.evaluation import run
 from trainers.evaluation import run_folder
 from trainers.settings import flags as shared_flags
 from trainers.settings import train_flags
@@ -105,7 +105,7 @@ def train_both_ways(settings, workdir, *, num_seeds):
       if not (folder / "evaluation.json").exists():
         with computing(way):
           training.run(settings(seed), folder)
-        evaluate.evaluate_run(folder, strategies=["map"])
+        run.evaluate_run(run.Options(folder, strategies=["map"]))
         keras.backend.clear_session()
       found[way].append(_read(folder))
   return found

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export import variants
 from export.transforms import constant_weights
 from export.transforms import folding
 import pgates
+from pgates.inference import strategies
 from pgates.layers import gate_kinds
 
 _DOCS = pathlib.Path(__file__).parent.parent / "docs" / "extending.md"
@@ -121,3 +123,40 @@ def test_class_is_taken_where_a_name_is(contrast_gate):
   model = pgates.CifarResNet(8, gate=contrast_gate, always_open=[1])
   kinds = [type(block.gate) for block in pgates.gated_blocks(model)]
   assert kinds == [contrast_gate, type(None), contrast_gate]
+
+
+@pytest.fixture(name="first")
+def _first(monkeypatch):
+  kind = _example("Add a strategy")["First"]
+  monkeypatch.setitem(strategies.KINDS, "first", kind)
+  return kind
+
+
+def test_new_strategy_is_read_and_drops_blocks(first):
+  model = pgates.CifarResNet(14, input_shape=(8, 8, 3))
+  strategy = pgates.parse_strategy("first:4")
+  assert isinstance(strategy, first) and str(strategy) == "first:4"
+  left = pgates.with_strategy(model, "first:4", execution="routed")
+  branches = [block.branch for block in pgates.gated_blocks(left)]
+  assert [b is not None for b in branches] == [1, 1, 1, 1, 0, 0]
+  expected = pgates.prune(model, [4, 5], always_open=range(4))
+  np.testing.assert_array_equal(
+      left.predict(_images(), verbose=0)["logits"],
+      expected.predict(_images(), verbose=0)["logits"],
+  )
+  with pytest.raises(ValueError, match="whole number from 1 behind 'first:'"):
+    pgates.parse_strategy("first:0")
+
+
+def test_new_strategy_is_exported_with_fixed_gating(first):
+  del first
+  strategy = pgates.parse_strategy("first:1")
+  fixed = variants.Variant("fixed", "tflite")
+  variants.check_strategy(fixed, strategy)
+  model = pgates.CifarResNet(8, input_shape=(8, 8, 3))
+  decided = variants.decide(model, strategy, "fixed", None)
+  assert [b.branch is not None for b in pgates.gated_blocks(decided.model)] == [
+      *(True, False, False)
+  ]
+  with pytest.raises(ValueError, match="drops blocks for all inputs"):
+    variants.check_strategy(variants.Variant("dynamic", "tflite"), strategy)

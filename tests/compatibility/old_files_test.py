@@ -12,10 +12,10 @@ from export import run_exported
 from file_io import artifacts
 import pgates
 from tests.helpers import training_runs
-from trainers import evaluate
 from trainers.comparison import comparison
 from trainers.comparison import comparison_runs
 from trainers.comparison import comparison_summary
+from trainers.evaluation import run as evaluation_run
 from trainers.reporting import report_writer
 from trainers.settings import train_flags
 from trainers.training import training
@@ -87,7 +87,9 @@ def test_compiled_network_is_evaluated_as_before_and_trains_on():
 def test_evaluation_of_a_run_finds_what_was_found_before(data_dir, tmp_path):
   workdir = shutil.copytree(RUN, tmp_path / "run")
   before = artifacts.read_json(workdir / "evaluation.json")
-  now = evaluate.evaluate_run(workdir, strategies=STEADY, data_dir=data_dir)
+  now = evaluation_run.evaluate_run(
+      evaluation_run.Options(workdir, strategies=STEADY, data_dir=data_dir)
+  )
   assert list(now["strategies"]) == STEADY
   for strategy, found in now["strategies"].items():
     expected = before["strategies"][strategy]

@@ -1,0 +1,147 @@
+"""The evaluation of a finished run: a table, and `evaluation.json`."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from file_io import artifacts
+import image_data
+import pgates
+from run_data import reader
+from trainers.evaluation import evaluation
+from trainers.evaluation import run_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """The flags of `trainers.evaluate`, which documents them.
+
+  Raises:
+    ValueError: if one cannot be, before any work is done.
+  """
+
+  workdir: str | os.PathLike
+  strategies: list[str] = dataclasses.field(default_factory=lambda: ["all"])
+  data_dir: str | None = None
+  split: str = "test"
+  execution: str = "masked"
+  recalibrate_batch_norm: int = 0
+  reference: str | os.PathLike | None = None
+  threshold_curve: bool = False
+  model_file: str = "model.keras"
+  max_bad_examples: int | None = None
+  output: str = "evaluation.json"
+
+  def __post_init__(self):
+    if not self.strategies:
+      raise ValueError("Give a strategy, or all.")
+    for strategy in self.strategies if self.strategies != ["all"] else []:
+      pgates.parse_strategy(strategy)
+    # A mistake would be found after all the work, or cost a file.
+    name, of_training = self.output, ("config.json", "position.json")
+    is_plain = name == os.path.basename(name) and name.endswith(".json")
+    if not is_plain or name in of_training:
+      raise ValueError(
+          "--output is the name of a JSON file in the workdir, and none that "
+          f"training writes. Received: {name!r}"
+      )
+
+
+def evaluate_run(options: Options) -> dict[str, Any]:
+  """Evaluates the network of a run's folder and writes `evaluation.json`.
+
+  Args:
+    options: what to evaluate, and how.
+
+  Returns:
+    What the file holds.
+
+  Raises:
+    FileNotFoundError: if a folder holds no finished run, or no evaluation.
+    ValueError: if more examples than allowed cannot be read.
+    OSError: if a file of the data set is damaged.
+  """
+  workdir = pathlib.Path(options.workdir).expanduser()
+  run_folder.check_files(workdir, "config.json", options.model_file)
+  settings, dataset = reader.open_data(workdir, data_dir=options.data_dir)
+  reference = None
+  if options.reference is not None:
+    reference = run_folder.read_reference(
+        options.reference, dataset.name, options.split
+    )
+  model = pgates.load_model(workdir / options.model_file)
+  dense = reference["dense_macs"] if reference else model.macs.dense
+  bad_examples = image_data.BadExamples(options.max_bad_examples)
+  _print_header(reference, dense)
+  with bad_examples.explained():
+    batches = run_folder.batches(
+        settings,
+        dataset,
+        options.split,
+        bad_examples=bad_examples,
+        train=options.recalibrate_batch_norm > 0,
+    )
+    measured = _measure(model, options, batches, dense)
+  value = {
+      "dataset": dataset.name,
+      "split": options.split,
+      "model_file": options.model_file,
+      "execution": options.execution,
+      "examples": dataset.num_examples(options.split) - len(bad_examples.names),
+      "bad_examples": bad_examples.names,
+      "recalibrate_batch_norm": options.recalibrate_batch_norm,
+      **measured,
+  }
+  artifacts.write_json(workdir / options.output, value)
+  print(f"MACs: multiply-adds per example, in % of {dense:,} dense ones.")
+  print(f"Wrote {workdir / options.output}.")
+  return value
+
+
+def _measure(model, options, batches, dense):
+  """Evaluates, printing row by row; what the file says of the network."""
+  strategies = options.strategies
+  if strategies == ["all"]:
+    strategies = evaluation.all_strategies(model)
+  results = {}
+  for strategy, result in evaluation.evaluate(
+      model,
+      strategies,
+      batches,
+      execution=options.execution,
+      num_batches=options.recalibrate_batch_norm,
+  ):
+    results[strategy] = result
+    print(_row(strategy, result, dense), flush=True)
+  curves = {}
+  if options.threshold_curve:
+    curves["threshold_curves"] = {
+        "validation": pgates.threshold_curve(model, batches.validation),
+        "test": pgates.threshold_curve(model, batches.test),
+    }
+  return {**evaluation.summary(model, results), **curves}
+
+
+def _print_header(reference, dense):
+  print(_HEADER)
+  if reference:
+    ungated = reference["strategies"]["always_open"]
+    print(_row("(reference)", ungated, dense))
+
+
+_HEADER = (
+    f"{'strategy':<16}{'accuracy':>10}{'+-':>6}{'top-5':>8}{'open rate':>11}"
+    f"{'MACs':>16}{'MACs %':>8}{'patterns':>10}"
+)
+
+
+def _row(strategy, result, dense):
+  deviation = result.get("accuracy_std")
+  spread = "" if deviation is None else f"{100 * deviation:.2f}"
+  return (
+      f"{strategy:<16}{100 * result['accuracy']:>9.2f}%{spread:>6}"
+      f"{100 * result['top5_accuracy']:>7.2f}%{result['open_rate']:>11.3f}"
+      f"{result['macs']:>16,.0f}{100 * result['macs'] / dense:>7.1f}%"
+      f"{result['gate_patterns']:>10.0f}"
+  )
