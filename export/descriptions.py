@@ -44,7 +44,12 @@ def metadata(
       ],
       # On validation data; each request may choose a threshold by it.
       "threshold_curve": curve if decided.threshold is not None else [],
+      **_auto(decided),
   }
+
+
+def _auto(decided):
+  return {"auto": decided.chosen} if decided.chosen else {}
 
 
 def row(
@@ -70,6 +75,7 @@ def row(
       "dense_macs": decided.model.macs.dense,
       **exporting.keras_results(decided, examples),
       **dataclasses.asdict(report),
+      **_auto(decided),
   }
 
 

@@ -4,9 +4,10 @@
         --name=digits --gating=fixed,dynamic --format=saved_model,tflite
 
 With dynamic gating each input skips its own blocks; with fixed gating blocks
-are removed for all. Each variant is run in a fresh process and compared with
-Keras before it is put in place. `docs/export.md` says which strategy goes with
-which variant.
+are removed for all; auto, the default, measures what pays for each block, and
+is never slower than the network without gates. Each variant is run in a fresh
+process and compared with Keras before it is put in place. `docs/export.md` says
+which strategy goes with which variant.
 """
 
 import sys
@@ -18,6 +19,7 @@ import tensorflow as tf
 
 from export import run
 from export.checks import comparison
+import pgates
 
 _FLAGS = {
     "workdir": flags.DEFINE_string("workdir", None, "Folder of a finished run"),
@@ -32,7 +34,9 @@ _FLAGS = {
     ),
     "name": flags.DEFINE_string("name", "model", "Under which it is served"),
     "gating": flags.DEFINE_list(
-        "gating", ["dynamic"], "fixed, dynamic or both"
+        "gating",
+        ["auto"],
+        "auto: of each block what pays; fixed; dynamic; several between commas",
     ),
     "format": flags.DEFINE_list(
         "format", ["saved_model"], "saved_model, tflite or both"
@@ -40,8 +44,29 @@ _FLAGS = {
     "strategy": flags.DEFINE_string(
         "strategy",
         "map",
-        "map, threshold:T, budget:B, prune:R, top_k:K, expected, always_open, "
-        "sampled, ensemble:N",
+        f"Such as {', '.join(pgates.STRATEGY_EXAMPLES)}",
+    ),
+    "costs": flags.DEFINE_string(
+        "costs",
+        "measured",
+        "By which --gating=auto chooses: measured on this machine; macs; or a "
+        "file that export.measure_costs wrote on another",
+    ),
+    "max_accuracy_drop": flags.DEFINE_float(
+        "max_accuracy_drop",
+        0.1,
+        "Points of validation accuracy that --gating=auto may lose against "
+        "--strategy",
+        lower_bound=0.0,
+        upper_bound=100.0,
+    ),
+    "cost_batch_size": flags.DEFINE_integer(
+        "cost_batch_size", 1, "That SavedModels are measured at", lower_bound=1
+    ),
+    "keep_probes": flags.DEFINE_string(
+        "keep_probes",
+        None,
+        "Folder for single blocks, to run export.measure_costs on elsewhere",
     ),
     "quantization": flags.DEFINE_list(
         "quantization",

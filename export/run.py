@@ -6,11 +6,13 @@ import dataclasses
 import pathlib
 from typing import Any
 
+from export import decisions
 from export import descriptions
 from export import destination
 from export import exporting
 from export import sources
 from export import variants
+from export.auto import deciding
 from export.checks import self_check
 from export.saved_model import saved_models
 from file_io import artifacts
@@ -27,9 +29,13 @@ class Options:
   model: str | None = None
   import_modules: tuple[str, ...] = ()
   name: str = "model"
-  gating: tuple[str, ...] = ("dynamic",)
+  gating: tuple[str, ...] = ("auto",)
   format: tuple[str, ...] = ("saved_model",)
   strategy: str = "map"
+  costs: str = "measured"
+  max_accuracy_drop: float = 0.1
+  cost_batch_size: int = 1
+  keep_probes: str | None = None
   quantization: tuple[str, ...] = ("none",)
   dataset: str | None = None
   data_dir: str | None = None
@@ -76,8 +82,7 @@ def run(options: Options) -> None:
     exported = export_all(
         *(source, data, chosen),
         strategy=strategy,
-        output_dir=output_dir,
-        name=options.name,
+        options=options,
     )
   artifacts.write_json(path, {**exported, "bad_examples": bad_examples.names})
   descriptions.print_table(exported["variants"])
@@ -114,8 +119,7 @@ def export_all(
     chosen: list[variants.Variant],
     *,
     strategy: pgates.Strategy,
-    output_dir: pathlib.Path,
-    name: str,
+    options: Options,
 ) -> dict[str, Any]:
   """Exports all variants of a network.
 
@@ -124,8 +128,7 @@ def export_all(
     data: to decide, check and measure on.
     chosen: what to export.
     strategy: of the gates.
-    output_dir: folder of all exports.
-    name: under which the models are served.
+    options: the flags.
 
   Returns:
     What `export.json` holds.
@@ -134,15 +137,27 @@ def export_all(
     CheckFailed: if a variant does not do what Keras does.
   """
   curve = pgates.threshold_curve(source.model, data.validation)
-  decisions = _decisions(source, data, chosen, strategy)
+  decided_all = decisions.decide_all(
+      source.model,
+      strategy,
+      chosen,
+      data.validation,
+      deciding.Options(
+          costs=options.costs,
+          max_accuracy_drop=options.max_accuracy_drop,
+          batch_size=options.cost_batch_size,
+          keep_probes=options.keep_probes,
+      ),
+  )
+  output_dir = pathlib.Path(options.output_dir).expanduser()
   rows = []
   for i, variant in enumerate(chosen, start=1):
     print(f"[{i}/{len(chosen)}] {descriptions.title(variant)} ...", flush=True)
-    decided = decisions[variant.gating]
+    decided = decided_all[variant.gating, variant.format]
     path, size, report = exporting.export_variant(
         *(variant, decided, data),
         output_dir=output_dir,
-        name=name_of(name, variant, chosen),
+        name=name_of(options.name, variant, chosen),
         metadata=descriptions.metadata(decided, strategy, curve),
     )
     file = {"path": str(path.relative_to(output_dir)), "bytes": size}
@@ -150,14 +165,6 @@ def export_all(
   if any(variant.format == "saved_model" for variant in chosen):
     saved_models.write_models_config(output_dir)
   return descriptions.whole(source, strategy, curve, rows)
-
-
-def _decisions(source, data, chosen, strategy):
-  """The `Decided` of each gating; a budget is measured once for it."""
-  return {
-      gating: variants.decide(source.model, strategy, gating, data.validation)
-      for gating in {variant.gating for variant in chosen}
-  }
 
 
 def name_of(
@@ -191,12 +198,14 @@ def verify(
   rows = exported["variants"]
   chosen = [descriptions.variant_of(row) for row in rows]
   strategy = pgates.parse_strategy(exported["strategy"])
-  decisions = _decisions(source, data, chosen, strategy)
+  decided_all = decisions.restore_all(
+      source.model, strategy, rows, data.validation
+  )
   for variant, row in zip(chosen, rows, strict=True):
     report = self_check.check(
         output_dir / row["path"],
         variant,
-        decisions[variant.gating],
+        decided_all[variant.gating, variant.format],
         data.examples,
     )
     print(f"{descriptions.title(variant)}: {report}", flush=True)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
 import pgates
 
-GATINGS = ("fixed", "dynamic")
+GATINGS = ("fixed", "dynamic", "auto")
 FORMATS = ("saved_model", "tflite")
 QUANTIZATIONS = ("none", "float16", "dynamic_range", "int8")
 
@@ -17,7 +18,8 @@ class Variant:
   """One thing to export.
 
   Args:
-    gating: `fixed` (blocks removed) or `dynamic` (blocks skipped per input).
+    gating: `fixed` (blocks removed), `dynamic` (blocks skipped per input), or
+      `auto` (of each block, what pays).
     format: `saved_model` or `tflite`.
     quantization: of TF-Lite files; `none` for SavedModels.
   """
@@ -95,6 +97,8 @@ def _refusal(variant, strategy):
   """Why a strategy does not go with a variant; None if it does."""
   if variant.gating == "fixed":
     return _fixed_refusal(strategy)
+  if variant.gating == "auto":
+    return _auto_refusal(strategy)
   if strategy.is_fixed:
     return "it drops blocks for all inputs, which is fixed gating"
   if variant.format == "saved_model":
@@ -103,6 +107,14 @@ def _refusal(variant, strategy):
     return "TF-Lite has no such random operation"
   if not strategy.decides_per_input:
     return "nothing is skipped: export it with fixed gating"
+  return None
+
+
+def _auto_refusal(strategy):
+  if strategy.is_fixed:
+    return "it leaves no gate to choose about: give --gating=fixed"
+  if strategy.is_random or not strategy.decides_per_input:
+    return "it has no threshold by which gates skip: give --gating=dynamic"
   return None
 
 
@@ -124,11 +136,13 @@ class Decided:
     model: the network to export; with fixed gating, the smaller one.
     strategy: what is left to do for each input.
     reference: a Keras model of the same decisions.
+    chosen: with `auto`, how it was chosen, for JSON; else empty.
   """
 
   model: pgates.GatedModel
   strategy: pgates.Strategy
   reference: pgates.GatedModel
+  chosen: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def threshold(self) -> float | None:

@@ -4,6 +4,7 @@ from pgates.costs.layer_costs import layer_macs
 from pgates.costs.model_macs import count_macs
 from pgates.costs.model_macs import ModelMacs
 from pgates.graphs import gated_blocks
+from pgates.graphs import gated_calls
 from pgates.graphs import gated_outputs
 from pgates.graphs import seed_gates
 from pgates.inference.budgets import budget_threshold
@@ -73,6 +74,7 @@ __all__ = [
     "collapsed_share",
     "count_macs",
     "gated_blocks",
+    "gated_calls",
     "gated_outputs",
     "layer_macs",
     "load_model",

@@ -51,6 +51,9 @@ ROOMS = {
     "export/transforms": set(),
     "export/saved_model": {"export/transforms"},
     "export/tflite": {"export/transforms", "export/saved_model"},
+    "export/auto": {
+        *("export/transforms", "export/saved_model", "export/tflite"),
+    },
     "export/checks": {"export:run_exported", "export:variants"},
 }
 

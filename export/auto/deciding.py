@@ -1,0 +1,277 @@
+"""From a network with gates to one whose gates all pay."""
+
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+import tempfile
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from export.auto import block_times
+from export.auto import choice
+from export.auto import costs as costs_lib
+from export.auto import probes
+from export.auto import whole_times
+import pgates
+
+# Images that whole networks are timed on.
+_NUM_IMAGES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How gates are chosen.
+
+  Args:
+    costs: `measured`, `macs`, or the path of a file of costs.
+    max_accuracy_drop: in points, on validation data.
+    batch_size: that SavedModels are measured at.
+    keep_probes: folder to leave the measured single blocks in, or None.
+  """
+
+  costs: str = "measured"
+  max_accuracy_drop: float = 0.1
+  batch_size: int = 1
+  keep_probes: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+  """A network whose gates pay.
+
+  Args:
+    model: without the gates and branches that do not.
+    strategy: what is left to do for each input.
+    decisions: of each block.
+    rows: why.
+    costs: that it was chosen by.
+    ratios: times of whole networks by that of the ungated one, where they were
+      measured.
+    outcome: a sentence on what is exported.
+  """
+
+  model: pgates.GatedModel
+  strategy: pgates.Strategy
+  decisions: choice.Decisions
+  rows: Sequence[choice.Row]
+  costs: costs_lib.Costs
+  ratios: dict[str, float]
+  outcome: str
+
+  def description(self) -> dict[str, Any]:
+    """For `gates.json` and `export.json`."""
+    return {
+        "decisions": list(self.decisions),
+        "table": [dataclasses.asdict(row) for row in self.rows],
+        "unit": self.costs.unit,
+        "batch_size": self.costs.batch_size,
+        "time_ratios": self.ratios,
+        "outcome": self.outcome,
+    }
+
+
+def choose(
+    model: pgates.GatedModel,
+    strategy: pgates.Strategy,
+    validation_data: tf.data.Dataset,
+    *,
+    format: str,
+    options: Options,
+) -> Chosen:
+  """Decides what becomes of each gate of a network.
+
+  Args:
+    model: the network.
+    strategy: one with a threshold: `map`, `threshold:T`, `budget:B` or
+      `settled`.
+    validation_data: batches of (images, labels).
+    format: it is exported in.
+    options: how.
+
+  Returns:
+    A `Chosen`; never slower than the ungated network where times were measured.
+
+  Raises:
+    ValueError: if the file of costs is of another network.
+  """
+  resolved, rule = strategy.resolve(model, validation_data)
+  if choice.DECIDING not in _start(resolved):
+    return _nothing_to_choose(resolved, rule)
+  costs = _costs(resolved, format, options)
+  measure = _Measurement(resolved, rule, validation_data)
+  decisions, rows = choice.choose(
+      costs.blocks,
+      _start(resolved),
+      measure,
+      max_accuracy_drop=options.max_accuracy_drop / 100,
+  )
+  found = Chosen(
+      *applied(resolved, rule, decisions),
+      decisions=decisions,
+      rows=rows,
+      costs=costs,
+      ratios={},
+      outcome="Not timed as a whole: costs are of another machine.",
+  )
+  if options.costs != "measured":
+    return found
+  return _not_slower(resolved, rule, found, measure, format, options)
+
+
+def applied(
+    model: pgates.GatedModel,
+    rule: pgates.Strategy,
+    decisions: choice.Decisions,
+) -> tuple[pgates.GatedModel, pgates.Strategy]:
+  """A network with decisions, and what is left to decide."""
+  of = {kind: _indices(decisions, kind) for kind in set(decisions)}
+  gates = [block.gate is not None for block in _calls(model)]
+  removed = [i for i in of.get(choice.REMOVED, []) if gates[i]]
+  opened = [i for i in of.get(choice.OPEN, []) if gates[i]]
+  smaller = pgates.prune(model, removed, always_open=opened)
+  if choice.DECIDING in of:
+    return smaller, rule
+  return smaller, pgates.parse_strategy("always_open")
+
+
+def restored(
+    model: pgates.GatedModel,
+    strategy: pgates.Strategy,
+    validation_data: tf.data.Dataset,
+    decisions: Sequence[str],
+) -> tuple[pgates.GatedModel, pgates.Strategy]:
+  """What `choose` exported, from the decisions that it wrote down."""
+  resolved, rule = strategy.resolve(model, validation_data)
+  return applied(resolved, rule, tuple(decisions))
+
+
+class _Measurement:
+  """Accuracy and open rates on validation data, by decisions."""
+
+  def __init__(self, model, rule, validation_data):
+    self._model, self._rule = model, rule
+    self.validation_data = validation_data
+    self._known = {}
+
+  def __call__(self, decisions):
+    if decisions not in self._known:
+      smaller, left = applied(self._model, self._rule, decisions)
+      found = pgates.collect(
+          pgates.with_strategy(smaller, left),
+          self.validation_data,
+          lambda outputs, labels: {
+              "hits": outputs["logits"].argmax(-1) == labels.reshape(-1),
+              "gates": outputs["gates"],
+          },
+      )
+      self._known[decisions] = _Measured(
+          float(found["hits"].mean()), found["gates"].mean(axis=0)
+      )
+    return self._known[decisions]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measured:
+  accuracy: float
+  open_rates: np.ndarray
+
+
+def _costs(model, format, options):
+  if options.costs == "macs":
+    return costs_lib.from_macs(model)
+  if options.costs != "measured":
+    return costs_lib.read(options.costs, model, format)
+  size = 1 if format == "tflite" else options.batch_size
+  with tempfile.TemporaryDirectory() as temporary:
+    folder = pathlib.Path(options.keep_probes or temporary) / format
+    probes.write(model, folder, format=format, batch_size=size)
+    return block_times.measure(folder)
+
+
+def _not_slower(model, rule, found, measure, format, options):
+  """The chosen network, or what is faster without losing accuracy."""
+  size = found.costs.batch_size
+  opened = tuple(
+      choice.OPEN if decision == choice.DECIDING else decision
+      for decision in found.decisions
+  )
+  ungated = tuple(
+      decision if block.branch is None else choice.OPEN
+      for decision, block in zip(_start(model), _calls(model), strict=True)
+  )
+  lowest = measure(_start(model)).accuracy - options.max_accuracy_drop / 100
+  candidates = {"auto": found.decisions, "ungated": ungated}
+  # The same without any gate, if that loses nothing.
+  if opened not in candidates.values() and measure(opened).accuracy >= lowest:
+    candidates["opened"] = opened
+  networks = {
+      name: applied(model, rule, decisions)
+      for name, decisions in candidates.items()
+  }
+  images = next(
+      iter(measure.validation_data.unbatch().batch(max(_NUM_IMAGES, size)))
+  )[0].numpy()
+  ratios = whole_times.ratios(networks, images, format=format, batch_size=size)
+  best = min(ratios, key=ratios.get)
+  model, strategy = networks[best]
+  return dataclasses.replace(
+      found,
+      model=model,
+      strategy=strategy,
+      decisions=candidates[best],
+      rows=[
+          dataclasses.replace(row, decision=decision)
+          for row, decision in zip(found.rows, candidates[best], strict=True)
+      ],
+      ratios=ratios,
+      outcome=_outcome(best, ratios),
+  )
+
+
+def _nothing_to_choose(model, rule):
+  decisions = _start(model)
+  smaller, strategy = applied(model, rule, decisions)
+  return Chosen(
+      smaller,
+      strategy,
+      decisions=decisions,
+      rows=[],
+      costs=costs_lib.from_macs(model),
+      ratios={},
+      outcome="The network has no gates: there is nothing to choose.",
+  )
+
+
+def _outcome(best, ratios):
+  if best == "ungated":
+    return (
+        "No choice of gates is faster than the ungated network here "
+        f"({ratios['auto']:.2f} of its time): the ungated network is exported."
+    )
+  if best == "opened":
+    return (
+        f"Without any gate it takes {ratios['opened']:.2f} of the ungated "
+        f"network's time, with the gates that pay by themselves "
+        f"{ratios['auto']:.2f}: no gate is exported."
+    )
+  return f"It takes {ratios['auto']:.2f} of the ungated network's time."
+
+
+def _start(model):
+  kinds = []
+  for block in _calls(model):
+    if block.branch is None:
+      kinds.append(choice.REMOVED)
+    else:
+      kinds.append(choice.OPEN if block.gate is None else choice.DECIDING)
+  return tuple(kinds)
+
+
+def _calls(model):
+  return pgates.gated_calls(model)
+
+
+def _indices(decisions, kind):
+  return [i for i, decision in enumerate(decisions) if decision == kind]

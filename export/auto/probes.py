@@ -1,0 +1,136 @@
+"""Single blocks in files, to measure what their branches and gates take.
+
+Of each block two networks are written: one whose gate decides, by a threshold
+that the caller gives, and one without branch and gate. With a threshold that
+no probability is above, the first takes longer than the second by the gate;
+with one that all are above, longer than that by the branch.
+"""
+
+import json
+import pathlib
+import shutil
+import tempfile
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from export.auto import costs as costs_lib
+from export.saved_model import graph_stripping
+from export.saved_model import serving
+import pgates
+from pgates import graphs
+
+MANIFEST = "probes.json"
+
+
+def write(
+    model: pgates.GatedModel,
+    folder: pathlib.Path,
+    *,
+    format: str,
+    batch_size: int = 1,
+) -> None:
+  """Writes the probes of all blocks that have a gate.
+
+  Args:
+    model: the network.
+    folder: to write to.
+    format: `saved_model` or `tflite`.
+    batch_size: to measure at; 1 for TF-Lite.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  blocks = _blocks(model)
+  shapes = []
+  for i, (block, shape) in enumerate(blocks):
+    shapes.append([batch_size, *shape])
+    if block.gate is None or block.branch is None:
+      continue
+    print(f"  probe {i + 1}/{len(blocks)}: {block.name}", flush=True)
+    for kind, probe in (("deciding", block), ("closed", _closed(block))):
+      _write_one(
+          _network(probe, shape),
+          folder / f"block{i:03}_{kind}",
+          format=format,
+          is_deciding=kind == "deciding",
+      )
+  manifest = {
+      "format": format,
+      "batch_size": batch_size,
+      "shapes": shapes,
+      "network": costs_lib.fingerprint(model),
+  }
+  (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
+  """What `write` says of a folder.
+
+  Raises:
+    FileNotFoundError: if it holds no probes.
+  """
+  path = folder / MANIFEST
+  if not path.is_file():
+    raise FileNotFoundError(
+        f"{folder} holds no {MANIFEST}: give the folder that "
+        "export.export_model wrote with --keep_probes."
+    )
+  return json.loads(path.read_text())
+
+
+def _blocks(model):
+  """Each call of a gated block, and the shape of one of its inputs."""
+  found = []
+
+  def call(layer, *args, **kwargs):
+    if isinstance(layer, pgates.GatedResidual):
+      found.append((layer, tuple(args[0].shape[1:])))
+    return layer(*args, **kwargs)
+
+  graphs.rebuild(model, call=call)
+  return found
+
+
+def _closed(block):
+  return block.with_layers(None, gate=None, shortcut=block.shortcut)
+
+
+def _network(block, shape):
+  inputs = keras.Input(shape, name="images")
+  outputs, gate, logit = block(inputs)
+  return keras.Model(
+      inputs, {"outputs": outputs, "gates": gate, "gate_logits": logit}
+  )
+
+
+def _write_one(network, path, *, format, is_deciding):
+  is_lite = format == "tflite"
+  core = serving.make_core(
+      network,
+      "threshold" if is_deciding else "always_open",
+      execution="conditional" if is_lite else "routed",
+  )
+  module = tf.Module()
+  size = 1 if is_lite else None
+  specs = [
+      tf.TensorSpec([size, *network.input.shape[1:]], tf.float32, "images"),
+      tf.TensorSpec([size], tf.float32, "threshold"),
+  ]
+
+  def run(images, threshold):
+    outputs = core(images, threshold)
+    # Both kinds read both inputs.
+    return {"outputs": outputs["outputs"], "decided": threshold + 0.0}
+
+  module.run = tf.function(run, input_signature=specs, autograph=False)
+  function = module.run.get_concrete_function()
+  if is_lite:
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [function], module
+    )
+    path.with_suffix(".tflite").write_bytes(converter.convert())
+    return
+  with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+    tf.saved_model.save(module, temporary, signatures=function)
+    graph_stripping.strip(temporary)
+    shutil.copytree(temporary, path)

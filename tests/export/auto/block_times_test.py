@@ -1,0 +1,109 @@
+"""Tests of `export.auto.block_times`, and of the probes that it measures."""
+
+import numpy as np
+import pytest
+
+from export.auto import block_times
+from export.auto import costs
+from export.auto import engines
+from export.auto import probes
+import pgates
+from tests.helpers import gated_networks
+
+
+@pytest.fixture(scope="module")
+def model():
+  network = gated_networks.resnet(always_open=[1])
+  return network
+
+
+@pytest.fixture(scope="module", params=["tflite", "saved_model"])
+def folder(request, model, tmp_path_factory):
+  path = tmp_path_factory.mktemp(request.param) / "probes"
+  batch_size = 1 if request.param == "tflite" else 4
+  probes.write(model, path, format=request.param, batch_size=batch_size)
+  return path
+
+
+def test_probe_is_the_block_of_the_network(model, folder):
+  if not (folder / "block000_deciding").exists():
+    pytest.skip(
+        "TF-Lite's interpreter only runs here; its answers are checked "
+        "with the whole file"
+    )
+  block, *_ = pgates.gated_blocks(model)
+  images = np.random.default_rng(0).uniform(size=(4, 8, 8, 16))
+  images = images.astype(np.float32)
+  expected = {
+      "ran": block(images, rule="always_open")[0],
+      "skipped": block.activation(images),
+      "closed": block.activation(images),
+  }
+  for name, value in expected.items():
+    kind = "closed" if name == "closed" else "deciding"
+    call = engines.prepare(
+        folder / f"block000_{kind}",
+        "saved_model",
+        {
+            "images": images,
+            "threshold": np.full(4, float(name != "ran"), np.float32),
+        },
+    )
+    answers = call()
+    found = next(answer for answer in answers if answer.ndim == 4)
+    np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-4)
+
+
+class _Clock:
+  """Each call takes as long as its place among the candidates says."""
+
+  def __init__(self, monkeypatch, seconds):
+    self.now = 0.0
+    self._seconds = seconds
+    real = block_times._calls
+
+    def calls(*arguments):
+      return {name: self._slow(name) for name in real(*arguments)}
+
+    monkeypatch.setattr(block_times, "_calls", calls)
+
+  def _slow(self, name):
+    def run():
+      self.now += self._seconds[name]
+
+    return run
+
+  def __call__(self):
+    return self.now
+
+
+def test_costs_are_differences_between_ways_through_a_block(
+    model, folder, monkeypatch
+):
+  clock = _Clock(monkeypatch, {"ran": 5e-3, "skipped": 2e-3, "closed": 1.5e-3})
+  found = block_times.measure(folder, repeats=3, clock=clock)
+  assert found.unit == "us" and found.format in str(folder)
+  assert [block.name for block in found.blocks] == [*model.macs.names]
+  # The second block has no gate.
+  for block, branch, gate in zip(
+      found.blocks, [3000, 0, 3000], [500, 0, 500], strict=True
+  ):
+    assert block.branch == pytest.approx(branch)
+    assert block.gate == pytest.approx(gate)
+
+
+def test_noise_makes_no_cost_negative(folder, monkeypatch):
+  clock = _Clock(monkeypatch, {"ran": 1e-3, "skipped": 2e-3, "closed": 3e-3})
+  found = block_times.measure(folder, repeats=3, clock=clock)
+  assert {(b.branch, b.gate) for b in found.blocks} == {(0.0, 0.0)}
+
+
+def test_probes_run_and_take_time(folder):
+  found = block_times.measure(folder, repeats=2)
+  assert found.blocks[0].branch + found.blocks[0].gate > 0
+  assert found.blocks[1] == costs.BlockCost("stage2_block0", 0.0, 0.0)
+
+
+def test_folder_without_probes_is_an_error(tmp_path):
+  with pytest.raises(FileNotFoundError, match="probes.json.*--keep_probes"):
+    block_times.measure(tmp_path)

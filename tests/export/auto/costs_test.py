@@ -1,0 +1,69 @@
+"""Tests of `export.auto.costs`."""
+
+import json
+
+import pytest
+
+from export.auto import costs
+import pgates
+from tests.helpers import gated_networks
+
+
+def _costs(model):
+  return costs.Costs(
+      tuple(
+          costs.BlockCost(name, 10.0 * i, float(i))
+          for i, name in enumerate(model.macs.names)
+      ),
+      unit="us",
+      format="tflite",
+      batch_size=1,
+  )
+
+
+def test_file_is_read_as_it_was_written(tmp_path):
+  model = gated_networks.resnet()
+  path = tmp_path / "costs.json"
+  costs.write(path, _costs(model), costs.fingerprint(model), machine="here")
+  assert costs.read(path, model, "tflite") == _costs(model)
+  assert json.loads(path.read_text())["machine"] == "here"
+
+
+def test_multiply_adds_are_costs_too():
+  model = gated_networks.resnet()
+  found = costs.from_macs(model)
+  assert found.unit == "MACs" and found.format is None
+  assert [block.branch for block in found.blocks] == [*model.macs.branches]
+  assert [block.gate for block in found.blocks] == [*model.macs.gates]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda value: value["network"][0].update(macs=1), "another network"),
+        (lambda value: value["network"].pop(), "another network"),
+        (lambda value: value.update(format="saved_model"), "--format has tfl"),
+        (lambda value: value.pop("unit"), "no file of export.measure_costs"),
+    ],
+)
+def test_file_of_something_else_is_refused(change, message, tmp_path):
+  model = gated_networks.resnet()
+  path = tmp_path / "costs.json"
+  costs.write(path, _costs(model), costs.fingerprint(model))
+  value = json.loads(path.read_text())
+  change(value)
+  path.write_text(json.dumps(value))
+  with pytest.raises(ValueError, match=message):
+    costs.read(path, model, "tflite")
+
+
+def test_file_of_a_deeper_network_is_refused(tmp_path):
+  path, other = tmp_path / "costs.json", pgates.CifarResNet(14)
+  costs.write(path, _costs(other), costs.fingerprint(other))
+  with pytest.raises(ValueError, match="stage1_block1.*--keep_probes"):
+    costs.read(path, gated_networks.resnet(), "tflite")
+
+
+def test_missing_file_is_an_error(tmp_path):
+  with pytest.raises(FileNotFoundError, match="measured, macs, or a file"):
+    costs.read(tmp_path / "none.json", gated_networks.resnet(), "tflite")
