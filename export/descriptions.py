@@ -84,6 +84,7 @@ def whole(
     strategy: pgates.Strategy,
     curve: list[Json],
     rows: list[Json],
+    ungated: list[Json],
 ) -> Json:
   """What `export.json` holds, but for images that could not be read."""
   return {
@@ -93,20 +94,28 @@ def whole(
       "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
       "threshold_curve": curve,
       "variants": rows,
+      "ungated": ungated,
   }
 
 
 def print_table(rows: Iterable[Json]) -> None:
-  """Prints the variants of `export.json`."""
+  """Prints the variants of `export.json`, those of a format together."""
+  rows = sorted(rows, key=lambda row: row["format"])
   print(
-      f"{'variant':<32}{'bytes':>13}{'MACs':>14}{'accuracy':>10}"
+      f"{'variant':<32}{'accuracy':>10}{'MACs':>14}{'time':>7}{'bytes':>13}"
       f"{'Keras':>9}{'largest diff.':>15}{'gates equal':>13}"
   )
   for row in rows:
-    name = title(variant_of(row))
-    print(
-        f"{name:<32}{row['bytes']:>13,}{row['macs']:>14,.0f}"
-        f"{100 * row['accuracy']:>9.2f}%{100 * row['keras_accuracy']:>8.2f}%"
-        f"{row['largest_difference']:>15.2e}"
-        f"{100 * row['gate_agreement']:>12.2f}%"
+    ratio = row.get("time_ratio")
+    line = (
+        f"{title(variant_of(row)):<32}{100 * row['accuracy']:>9.2f}%"
+        f"{row['macs']:>14,.0f}{'' if ratio is None else f'{ratio:.2f}':>7}"
+        f"{row['bytes']:>13,}{100 * row['keras_accuracy']:>8.2f}%"
     )
+    if "gate_agreement" in row:
+      line += (
+          f"{row['largest_difference']:>15.2e}"
+          f"{100 * row['gate_agreement']:>12.2f}%"
+      )
+    print(line)
+  print("time: of the ungated network in the same format, in one run.")

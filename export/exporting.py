@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -66,12 +67,51 @@ def export_variant(
   if variant.format == "tflite":
     return _export_tflite(variant, decided, data, output_dir, name)
   with saved_models.new_version(pathlib.Path(output_dir) / name) as version:
-    with tempfile.TemporaryDirectory() as assets:
-      server = _server(decided, data, pathlib.Path(assets), metadata)
-      saved_models.write(server, version.path, name=name)
+    _write_saved_model(decided, data, version.path, name, metadata)
     saved_models.check_operations(version.path, decided.strategy)
     report = self_check.check(version.path, variant, decided, data.examples)
   return version.path, _size(version.path), report
+
+
+def write_ungated(
+    model: pgates.GatedModel,
+    data: Data,
+    path: pathlib.Path,
+    format: str,
+) -> dict[str, Any]:
+  """Writes the network without gates as a variant is written, unchecked.
+
+  Args:
+    model: a network with gates.
+    data: to measure on.
+    path: of the file or folder.
+    format: `saved_model` or `tflite`.
+
+  Returns:
+    What a row of `export.json` says of a variant, as far as it is known.
+  """
+  blocks = pgates.gated_calls(model)
+  opened = [i for i, block in enumerate(blocks) if block.branch is not None]
+  whole = pgates.prune(model, [], always_open=opened)
+  decided = variants.Decided(whole, pgates.parse_strategy("always_open"), whole)
+  if format == "tflite":
+    path.write_bytes(conversion.convert(whole, dynamic=False))
+  else:
+    _write_saved_model(decided, data, path, "ungated", {})
+  found = keras_results(decided, data.examples)
+  return {
+      **dataclasses.asdict(variants.Variant("ungated", format)),
+      "bytes": path.stat().st_size if path.is_file() else _size(path),
+      "dense_macs": whole.macs.dense,
+      "accuracy": found["keras_accuracy"],
+      **found,
+  }
+
+
+def _write_saved_model(decided, data, path, name, metadata):
+  with tempfile.TemporaryDirectory() as assets:
+    server = _server(decided, data, pathlib.Path(assets), metadata)
+    saved_models.write(server, path, name=name)
 
 
 def _server(decided, data, assets, metadata):

@@ -11,6 +11,7 @@ from export import descriptions
 from export import destination
 from export import exporting
 from export import sources
+from export import timing
 from export import variants
 from export.auto import deciding
 from export.checks import self_check
@@ -85,7 +86,7 @@ def run(options: Options) -> None:
         options=options,
     )
   artifacts.write_json(path, {**exported, "bad_examples": bad_examples.names})
-  descriptions.print_table(exported["variants"])
+  descriptions.print_table([*exported["ungated"], *exported["variants"]])
   print(f"Wrote {path}.")
 
 
@@ -164,7 +165,14 @@ def export_all(
     rows.append(descriptions.row(variant, decided, data.examples, file, report))
   if any(variant.format == "saved_model" for variant in chosen):
     saved_models.write_models_config(output_dir)
-  return descriptions.whole(source, strategy, curve, rows)
+  ungated = []
+  if options.costs == "measured":
+    rows, ungated = timing.add_ratios(
+        *(rows, source.model, data),
+        output_dir=output_dir,
+        batch_size=options.cost_batch_size,
+    )
+  return descriptions.whole(source, strategy, curve, rows, ungated)
 
 
 def name_of(

@@ -82,15 +82,10 @@ def _calls(folder, index, format, shape, num_threads):
       "skipped": (deciding, 1.0),
       "closed": (folder / f"block{index:03}_closed{suffix}", 1.0),
   }
-  return {
-      name: engines.prepare(
-          path,
-          format,
-          {
-              "images": images,
-              "threshold": np.full(shape[0], threshold, np.float32),
-          },
-          num_threads=num_threads,
-      )
-      for name, (path, threshold) in paths.items()
-  }
+  calls = {}
+  for name, (path, threshold) in paths.items():
+    run = engines.load(
+        path, format, threshold=threshold, num_threads=num_threads
+    )
+    calls[name] = lambda run=run: run(images)
+  return calls

@@ -16,9 +16,6 @@ from export.auto import probes
 from export.auto import whole_times
 import pgates
 
-# Images that whole networks are timed on.
-_NUM_IMAGES = 16
-
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -210,10 +207,10 @@ def _not_slower(model, rule, found, measure, format, options):
       name: applied(model, rule, decisions)
       for name, decisions in candidates.items()
   }
-  images = next(
-      iter(measure.validation_data.unbatch().batch(max(_NUM_IMAGES, size)))
-  )[0].numpy()
-  ratios = whole_times.ratios(networks, images, format=format, batch_size=size)
+  images = np.concatenate(
+      [images for images, _ in measure.validation_data.take(1)]
+  )
+  ratios = _ratios(networks, images, rule, format, size)
   best = min(ratios, key=ratios.get)
   model, strategy = networks[best]
   return dataclasses.replace(
@@ -228,6 +225,20 @@ def _not_slower(model, rule, found, measure, format, options):
       ratios=ratios,
       outcome=_outcome(best, ratios),
   )
+
+
+def _ratios(networks, images, rule, format, batch_size):
+  with tempfile.TemporaryDirectory() as temporary:
+    paths = {name: pathlib.Path(temporary) / name for name in networks}
+    for name, (network, strategy) in networks.items():
+      whole_times.write(network, strategy, paths[name], format)
+    return whole_times.ratios(
+        paths,
+        images,
+        format=format,
+        batch_size=batch_size,
+        threshold=rule.threshold,
+    )
 
 
 def _nothing_to_choose(model, rule):

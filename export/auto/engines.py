@@ -1,7 +1,6 @@
 """Files loaded as a device or a server loads them, to be timed."""
 
 from collections.abc import Callable
-from collections.abc import Mapping
 import os
 import pathlib
 
@@ -11,57 +10,56 @@ import tensorflow as tf
 
 from file_io import library_messages
 
-Call = Callable[[], object]
+Run = Callable[[np.ndarray], object]
 
 
-def prepare(
+def load(
     path: str | os.PathLike,
     format: str,
-    inputs: Mapping[str, np.ndarray],
     *,
+    threshold: float | None = None,
     num_threads: int | None = None,
-) -> Call:
-  """Loads a file, and prepares one call of it.
+) -> Run:
+  """Loads a file.
 
   Args:
-    path: of a TF-Lite file, or the folder of a SavedModel.
+    path: of a TF-Lite file, or the folder of a SavedModel, of images and maybe
+      thresholds.
     format: `tflite` or `saved_model`.
-    inputs: by name; those that the file does not take are dropped.
+    threshold: of the gates; must be given where the file takes one.
     num_threads: of TF-Lite; None for as many as there are cores.
 
   Returns:
-    A function without arguments, which only runs the network.
+    A function of float32 [batch, height, width, channels], which only runs the
+    network.
   """
   if format == "tflite":
-    return _tflite(pathlib.Path(path).read_bytes(), inputs, num_threads)
-  return _saved_model(path, inputs)
+    content = pathlib.Path(path).read_bytes()
+    return _tflite(content, threshold, num_threads or os.cpu_count())
+  return _saved_model(path, threshold)
 
 
-def _tflite(content, inputs, num_threads):
+def _tflite(content, threshold, num_threads):
   with library_messages.filtered():
     interpreter = litert.Interpreter(
-        model_content=content, num_threads=num_threads or os.cpu_count()
+        model_content=content, num_threads=num_threads
     )
     interpreter.allocate_tensors()
-  (signature,) = interpreter.get_signature_list().values()
-  details = interpreter.get_input_details()
-  names = _names_of_inputs(signature["inputs"], details)
-  for index, name in names.items():
-    interpreter.set_tensor(index, inputs[name])
-  return interpreter.invoke
+  for detail in interpreter.get_input_details():
+    if "threshold" in detail["name"]:
+      value = np.full(detail["shape"], threshold, np.float32)
+      interpreter.set_tensor(detail["index"], value)
+    else:
+      index = detail["index"]
+
+  def run(images):
+    interpreter.set_tensor(index, images)
+    interpreter.invoke()
+
+  return run
 
 
-def _names_of_inputs(names, details):
-  """Tensor -> name of the signature's input."""
-  found = {}
-  for detail in details:
-    # `serving_default_images:0` of `images`.
-    (name,) = (n for n in names if n in detail["name"])
-    found[detail["index"]] = name
-  return found
-
-
-def _saved_model(path, inputs):
+def _saved_model(path, threshold):
   # A session, as a server runs it: a Python function would take longer than a
   # small network.
   graph = tf.Graph()
@@ -71,10 +69,20 @@ def _saved_model(path, inputs):
         session, [tf.saved_model.SERVING], str(path)
     )
   signature = loaded.signature_def["serving_default"]
-  names = [name for name in inputs if name in signature.inputs]
+  takes_threshold = "threshold" in signature.inputs
+  names = ["images", "threshold"] if takes_threshold else ["images"]
   call = session.make_callable(
       [tensor.name for tensor in signature.outputs.values()],
       [signature.inputs[name].name for name in names],
   )
-  values = [inputs[name] for name in names]
-  return lambda: call(*values)
+  if not takes_threshold:
+    return call
+  thresholds = {}
+
+  def run(images):
+    size = len(images)
+    if size not in thresholds:
+      thresholds[size] = np.full(size, threshold, np.float32)
+    return call(images, thresholds[size])
+
+  return run

@@ -1,9 +1,9 @@
-"""Whole networks timed beside the ungated one, as they will be exported."""
+"""Whole networks timed beside the ungated one, in files."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import os
 import pathlib
-import tempfile
 import time
 
 import numpy as np
@@ -16,71 +16,72 @@ from export.saved_model import serving
 from export.tflite import conversion
 import pgates
 
-_REPEATS = 60
-_WARMUP = 5
+# Images that networks are timed on, and for about how many seconds.
+_NUM_IMAGES = 16
+_SECONDS = 20.0
+_ROUNDS = (5, 100)
 
 
 def ratios(
-    networks: Mapping[str, tuple[pgates.GatedModel, pgates.Strategy]],
+    paths: Mapping[str, str | os.PathLike],
     images: np.ndarray,
     *,
     format: str,
     batch_size: int,
-    repeats: int = _REPEATS,
+    threshold: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-  """Times of networks as ratios to that of `ungated`.
+  """Times of files as ratios to that of `ungated`.
 
   Args:
-    networks: name -> network and what is left to decide for each input; one is
-      called `ungated`.
-    images: float32 [n, height, width, channels], to run in turn.
+    paths: by name; one is called `ungated`.
+    images: float32 [n, height, width, channels]; 16 are run in turn.
     format: `saved_model` or `tflite`.
     batch_size: of a call.
-    repeats: rounds that count, each over all images.
+    threshold: of the gates, where a file takes one.
     clock: returns seconds.
 
   Returns:
     name -> median over rounds of the ratio within a round.
   """
-  batches = [
-      images[i : i + batch_size]
-      for i in range(0, len(images) - batch_size + 1, batch_size)
-  ]
-  with tempfile.TemporaryDirectory() as temporary:
-    calls = {}
-    for name, (model, strategy) in networks.items():
-      path = pathlib.Path(temporary) / name
-      _write(model, strategy, path, format)
-      calls[name] = _calls(path, format, batches, strategy)
-    times = interleaved.measure(
-        {
-            name: lambda each=each: [c() for c in each]
-            for name, each in calls.items()
-        },
-        repeats=repeats,
-        warmup=_WARMUP,
-        clock=clock,
-    )
+  count = max(_NUM_IMAGES // batch_size, 1)
+  indices = np.resize(np.arange(len(images)), count * batch_size)
+  batches = np.split(images[indices], count)
+  calls = {}
+  for name, path in paths.items():
+    run = engines.load(path, format, threshold=threshold)
+    calls[name] = lambda run=run: [run(batch) for batch in batches]
+  # The first runs are slower, and tell how many more there is time for.
+  first = interleaved.measure(calls, repeats=1, warmup=1, clock=clock)
+  rounds = _SECONDS / max(sum(map(sum, first.values())), 1e-6)
+  times = interleaved.measure(
+      calls,
+      repeats=int(np.clip(rounds, *_ROUNDS)),
+      warmup=1,
+      clock=clock,
+  )
   found = interleaved.summary(times, "ungated")
   return {name: each["ratio"] for name, each in found.items()}
 
 
-def _calls(path, format, batches, strategy):
-  calls = []
-  for images in batches:
-    inputs = {"images": images}
-    if strategy.threshold is not None:
-      shape = () if format == "tflite" else (len(images),)
-      inputs["threshold"] = np.full(shape, strategy.threshold, np.float32)
-    calls.append(engines.prepare(path, format, inputs))
-  return calls
+def write(
+    model: pgates.GatedModel,
+    strategy: pgates.Strategy,
+    path: str | os.PathLike,
+    format: str,
+) -> None:
+  """Writes the network alone, without what a server needs around it.
 
-
-def _write(model, strategy, path, format):
+  Args:
+    model: the network.
+    strategy: what is left to decide for each input.
+    path: of the file or folder.
+    format: `saved_model` or `tflite`.
+  """
   is_dynamic = strategy.threshold is not None
   if format == "tflite":
-    path.write_bytes(conversion.convert(model, dynamic=is_dynamic))
+    content = conversion.convert(model, dynamic=is_dynamic)
+    pathlib.Path(path).write_bytes(content)
     return
   module = tf.Module()
   shape = model.inputs[0].shape[1:]

@@ -36,15 +36,12 @@ def test_probe_is_the_block_of_the_network(model, folder):
   }
   for name, value in expected.items():
     kind = "closed" if name == "closed" else "deciding"
-    call = engines.prepare(
+    run = engines.load(
         folder / f"block000_{kind}",
         "saved_model",
-        {
-            "images": images,
-            "threshold": np.full(4, float(name != "ran"), np.float32),
-        },
+        threshold=float(name != "ran"),
     )
-    answers = call()
+    answers = run(images)
     found = next(answer for answer in answers if answer.ndim == 4)
     np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-4)
 

@@ -52,7 +52,7 @@ def _measured(monkeypatch, branch, gate, ratios):
   monkeypatch.setattr(
       whole_times,
       "ratios",
-      lambda networks, images, **_: {name: ratios[name] for name in networks},
+      lambda paths, images, **_: {name: ratios[name] for name in paths},
   )
   monkeypatch.setattr(deciding.probes, "write", lambda *_, **__: None)
 
@@ -111,20 +111,3 @@ def test_decisions_that_were_written_make_the_same_network(
 def test_network_without_gates_has_nothing_to_choose(data):
   found = _choose(gated_networks.resnet(gate="none"), data)
   assert found.rows == [] and "no gates" in found.outcome
-
-
-def test_whole_networks_are_timed_in_their_format(model):
-  opened = pgates.prune(model, [], always_open=range(3))
-  always_open = pgates.parse_strategy("always_open")
-  for format in ("tflite", "saved_model"):
-    found = whole_times.ratios(
-        {
-            "ungated": (opened, always_open),
-            "auto": (model, pgates.parse_strategy("map")),
-        },
-        gated_networks.images(4),
-        format=format,
-        batch_size=1,
-        repeats=2,
-    )
-    assert found["ungated"] == 1.0 and found["auto"] > 0
