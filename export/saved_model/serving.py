@@ -60,7 +60,7 @@ class Server(tf.Module):
   def __init__(
       self,
       model: pgates.GatedModel,
-      strategy: pgates.Strategy,
+      strategy: str | pgates.Strategy,
       *,
       labels: str | os.PathLike,
       gates: str | os.PathLike,
@@ -74,6 +74,7 @@ class Server(tf.Module):
     self._preparation = preparation or image_data.EvaluationPreparation(
         self._image_shape
     )
+    strategy = pgates.parse_strategy(strategy)
     self._threshold = strategy.threshold
     rule = strategy if self._threshold is None else "threshold"
     core = make_core(model, rule, execution="routed")

@@ -58,7 +58,9 @@ def _results(model, strategy, data):
 
 
 def test_results_of_keras_are_those_of_the_decisions(model, data):
-  decided = variants.decide(model, "threshold:0.4", "dynamic", None)
+  decided = variants.decide(
+      model, pgates.parse_strategy("threshold:0.4"), "dynamic", None
+  )
   results = exporting.keras_results(decided, data.examples)
   accuracy, macs = _results(model, "threshold:0.4", data)
   assert results == {"keras_accuracy": accuracy, "macs": macs}
@@ -72,7 +74,7 @@ def published(tmp_path_factory, model, data):
   folder = tmp_path_factory.mktemp("exports")
   result = exporting.export_variant(
       variants.Variant("dynamic", "saved_model"),
-      variants.decide(model, "map", "dynamic", None),
+      variants.decide(model, pgates.parse_strategy("map"), "dynamic", None),
       data,
       output_dir=str(folder),
       name="digits",
@@ -119,7 +121,7 @@ def test_a_failed_check_publishes_no_version(published, model, data):
   with pytest.raises(comparison.CheckFailed, match=r"Gate \d of example"):
     exporting.export_variant(
         variants.Variant("dynamic", "saved_model"),
-        variants.Decided(model, "map", reference=other),
+        variants.Decided(model, pgates.parse_strategy("map"), reference=other),
         data,
         output_dir=folder,
         name="digits",
@@ -147,7 +149,7 @@ def test_a_graph_with_noise_is_not_published(tmp_path, data):
   with pytest.raises(ValueError, match="must not be served.*Random"):
     exporting.export_variant(
         variants.Variant("dynamic", "saved_model"),
-        variants.decide(model, "map", "dynamic", None),
+        variants.decide(model, pgates.parse_strategy("map"), "dynamic", None),
         data,
         output_dir=tmp_path,
         name="noisy",
@@ -169,7 +171,9 @@ def _export_tflite(decided, data, folder, *, quantization="none"):
 
 
 def test_tflite_file_is_published_unless_its_check_fails(tmp_path, model, data):
-  dynamic = variants.decide(model, "map", "dynamic", None)
+  dynamic = variants.decide(
+      model, pgates.parse_strategy("map"), "dynamic", None
+  )
   path, size, report = _export_tflite(dynamic, data, tmp_path)
   assert path == tmp_path / "digits.tflite"
   before = _files(tmp_path)
@@ -181,12 +185,16 @@ def test_tflite_file_is_published_unless_its_check_fails(tmp_path, model, data):
   first, second = (
       pgates.prune(model, [i], always_open=[1 - i]) for i in range(2)
   )
-  wrong = variants.Decided(first, "always_open", reference=second)
+  wrong = variants.Decided(
+      first, pgates.parse_strategy("always_open"), reference=second
+  )
   with pytest.raises(comparison.CheckFailed, match="digits"):
     _export_tflite(wrong, data, tmp_path)
   assert _files(tmp_path) == before
 
-  right = variants.Decided(first, "always_open", reference=first)
+  right = variants.Decided(
+      first, pgates.parse_strategy("always_open"), reference=first
+  )
   _export_tflite(right, data, tmp_path)
   assert {*_files(tmp_path)} == {"digits.tflite"}
   runner = interpreter.Interpreter(str(path)).get_signature_runner()
@@ -196,7 +204,9 @@ def test_tflite_file_is_published_unless_its_check_fails(tmp_path, model, data):
 def test_int8_is_calibrated_on_the_data_and_must_be_whole(
     tmp_path, model, data, monkeypatch
 ):
-  decided = variants.decide(model, "map", "dynamic", None)
+  decided = variants.decide(
+      model, pgates.parse_strategy("map"), "dynamic", None
+  )
   _, _, report = _export_tflite(decided, data, tmp_path, quantization="int8")
   assert 0 < report.largest_difference < 0.3
   before = _files(tmp_path)

@@ -10,6 +10,7 @@ from export import variants
 from export.checks import check_requests
 from export.saved_model import serving
 import image_data
+import pgates
 from tests.helpers import gated_networks
 
 SIDE = 8
@@ -37,7 +38,9 @@ def _asked(model, preparation):
   """Files of an odd size, PNG and JPEG, and what the checks expect of them."""
   requests = check_requests.make(
       variants.Variant("fixed", "saved_model"),
-      variants.Decided(model, "always_open", _NetworkOfPixels()),
+      variants.Decided(
+          model, pgates.parse_strategy("always_open"), _NetworkOfPixels()
+      ),
       gated_networks.images(2),
       preparation=preparation,
   )

@@ -60,12 +60,29 @@ def test_quantization_of_nothing_is_refused():
 )
 def test_what_does_not_go_is_refused_with_a_reason(gating, kind, strategy):
   with pytest.raises(ValueError, match="does not go with.*What goes"):
-    variants.check_strategy(variants.Variant(gating, kind), strategy)
+    variants.check_strategy(
+        variants.Variant(gating, kind), pgates.parse_strategy(strategy)
+    )
 
 
 def test_every_strategy_goes_somewhere():
-  allowed = {name for names in variants.STRATEGIES.values() for name in names}
-  assert allowed == set(pgates.STRATEGIES)
+  goes = {
+      (gating, format): variants.allowed(variants.Variant(gating, format))
+      for gating in variants.GATINGS
+      for format in variants.FORMATS
+  }
+  assert {name for names in goes.values() for name in names} == set(
+      pgates.STRATEGIES
+  )
+  # As docs/export.md shows.
+  by_threshold = ["map", "threshold", "budget", "settled"]
+  assert goes["auto", "tflite"] == goes["auto", "saved_model"] == by_threshold
+  assert goes["dynamic", "tflite"] == by_threshold
+  fixed = ["map", "threshold", "always_open", "prune", "top_k"]
+  assert goes["fixed", "tflite"] == goes["fixed", "saved_model"] == fixed
+  assert sorted(goes["dynamic", "saved_model"]) == sorted(
+      {*pgates.STRATEGIES} - {"prune", "top_k"}
+  )
 
 
 def test_fixed_map_of_independent_gates_is_map():
@@ -74,7 +91,9 @@ def test_fixed_map_of_independent_gates_is_map():
       pgates.gated_blocks(model), (0.1, -0.1, 2.0), strict=True
   ):
     block.gate.logit.assign(logit)
-  decided = variants.decide(model, "map", "fixed", _data())
+  decided = variants.decide(
+      model, pgates.parse_strategy("map"), "fixed", _data()
+  )
   assert decided.threshold is None
   images = gated_networks.images()
   received = decided.model.predict(images, verbose=0)
@@ -87,7 +106,9 @@ def test_fixed_map_of_independent_gates_is_map():
 def test_fixed_gates_of_dependent_ones_follow_the_validation_data():
   model = gated_networks.resnet()
   rates, _ = pgates.measure_gates(model, _data(), strategy="threshold:0.4")
-  decided = variants.decide(model, "threshold:0.4", "fixed", _data())
+  decided = variants.decide(
+      model, pgates.parse_strategy("threshold:0.4"), "fixed", _data()
+  )
   gates = decided.model.predict(gated_networks.images(), verbose=0)["gates"]
   assert gates[0].tolist() == (rates > 0.5).astype(float).tolist()
   assert len(set(gates[0])) == 2
@@ -95,6 +116,8 @@ def test_fixed_gates_of_dependent_ones_follow_the_validation_data():
 
 def test_a_budget_becomes_a_threshold():
   model = gated_networks.resnet()
-  decided = variants.decide(model, "budget:0.6", "dynamic", _data())
+  decided = variants.decide(
+      model, pgates.parse_strategy("budget:0.6"), "dynamic", _data()
+  )
   assert decided.strategy == f"threshold:{decided.threshold}"
   assert decided.threshold == pgates.budget_threshold(model, 0.6, _data())

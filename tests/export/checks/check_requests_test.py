@@ -35,7 +35,9 @@ def images():
 
 def _decided(model, strategy):
   return variants.Decided(
-      model, strategy, pgates.with_strategy(model, strategy)
+      model,
+      pgates.parse_strategy(strategy),
+      pgates.with_strategy(model, strategy),
   )
 
 

@@ -120,10 +120,10 @@ def _save(function, folder):
 def test_operations_that_must_not_be_served_are_found(tmp_path, function, name):
   path = _save(function, tmp_path / "model")
   with pytest.raises(ValueError, match=name):
-    saved_models.check_operations(path, "map")
+    saved_models.check_operations(path, pgates.parse_strategy("map"))
 
 
 def test_random_strategies_may_draw(tmp_path):
   path = _save(lambda x: x + tf.random.uniform([]), tmp_path / "model")
-  saved_models.check_operations(path, "sampled")
-  saved_models.check_operations(path, "ensemble:3")
+  saved_models.check_operations(path, pgates.parse_strategy("sampled"))
+  saved_models.check_operations(path, pgates.parse_strategy("ensemble:3"))
