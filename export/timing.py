@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import pathlib
 import tempfile
 from typing import Any
@@ -12,7 +13,7 @@ import pgates
 
 
 def add_ratios(
-    rows: Iterable[dict[str, Any]],
+    rows: Sequence[dict[str, Any]],
     model: pgates.GatedModel,
     data: exporting.Data,
     *,
@@ -32,7 +33,7 @@ def add_ratios(
     `(rows, ungated)`: the rows with `time_ratio`, and one of gating `ungated`
     for each format, which is not among the files that are exported.
   """
-  timed, reference = [], []
+  found, reference = {}, []
   for format in dict.fromkeys(row["format"] for row in rows):
     of_format = [row for row in rows if row["format"] == format]
     print(f"Timing {len(of_format)} of {format} ...", flush=True)
@@ -51,7 +52,8 @@ def add_ratios(
       )
     reference.append({**ungated, "time_ratio": 1.0})
     for i, row in enumerate(of_format):
-      timed.append({**row, "time_ratio": ratios[str(i)]})
+      found[row["path"]] = ratios[str(i)]
+  timed = [{**row, "time_ratio": found[row["path"]]} for row in rows]
   return timed, reference
 
 

@@ -1,7 +1,10 @@
 """Tests of `export.run`."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -9,8 +12,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from export import descriptions
 from export import run
 from export import variants
+from export.auto import deciding
 from export.checks import comparison
 import image_data
 import pgates
@@ -20,6 +25,7 @@ from tests.helpers import server_loader
 
 
 def _export(**options):
+  options = {"gating": ("dynamic",), **options}
   run.run(run.Options(**{n: _plain(value) for n, value in options.items()}))
 
 
@@ -244,3 +250,101 @@ def test_bad_options_are_refused_before_any_work(tmp_path, options, message):
   with pytest.raises((ValueError, OSError), match=message):
     _export(output_dir=tmp_path / "out", **options)
   assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module", name="auto")
+def _auto(tmp_path_factory, tiny_run):
+  folder = tmp_path_factory.mktemp("auto")
+  _export(
+      workdir=tiny_run,
+      output_dir=folder,
+      name="digits",
+      gating=("auto", "fixed"),
+      format=("saved_model", "tflite"),
+      num_examples=70,
+      keep_probes=folder / "probes",
+  )
+  return folder
+
+
+def test_gates_are_chosen_for_each_format_and_the_choice_explained(auto):
+  described = json.loads((auto / "export.json").read_text())
+  rows = {(r["gating"], r["format"]): r for r in described["variants"]}
+  assert len(rows) == 4
+  for format in ("saved_model", "tflite"):
+    chosen = rows["auto", format]["auto"]
+    assert len(chosen["decisions"]) == len(chosen["table"]) == 3
+    for row, decision in zip(chosen["table"], chosen["decisions"], strict=True):
+      assert row["decision"] == decision
+      assert row["branch"] >= 0 and row["gate"] >= 0
+    assert chosen["unit"] == "us" and chosen["outcome"]
+    assert rows["auto", format]["gate_agreement"] == 1
+  asset = auto / "digits_auto" / "1" / "assets" / "gates.json"
+  chosen = rows["auto", "saved_model"]["auto"]
+  assert json.loads(asset.read_text())["auto"] == chosen
+
+
+def test_every_file_is_timed_beside_the_ungated_network(auto, capsys):
+  described = json.loads((auto / "export.json").read_text())
+  for row in described["variants"]:
+    assert row["time_ratio"] > 0
+  assert [row["format"] for row in described["ungated"]] == [
+      *("saved_model", "tflite")
+  ]
+  for row in described["ungated"]:
+    assert row["gating"] == "ungated" and row["time_ratio"] == 1
+    assert row["macs"] >= row["dense_macs"] > 0 and row["bytes"] > 0
+  descriptions.print_table([*described["ungated"], *described["variants"]])
+  lines = capsys.readouterr().out.splitlines()[1:-1]
+  assert [line.split()[:2] for line in lines] == [
+      *(["saved_model", "ungated"], ["saved_model", "auto"]),
+      *(["saved_model", "fixed"], ["tflite", "ungated"]),
+      *(["tflite", "auto"], ["tflite", "fixed"]),
+  ]
+
+
+def test_chosen_gates_are_checked_again_without_measuring(
+    auto, tiny_run, monkeypatch
+):
+  monkeypatch.setattr(deciding, "choose", None)
+  _export(
+      workdir=tiny_run,
+      output_dir=auto,
+      name="digits",
+      verify_only=True,
+      num_examples=70,
+  )
+
+
+def test_costs_of_another_machine_choose_as_those_of_this_one(
+    auto, tiny_run, tmp_path
+):
+  costs = tmp_path / "costs.json"
+  environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+  printed = subprocess.run(
+      [
+          *(sys.executable, "-m", "export.measure_costs", "--repeats=2"),
+          *(f"--probes={auto / 'probes' / 'tflite'}", f"--output={costs}"),
+      ],
+      capture_output=True,
+      check=True,
+      env=environment,
+      text=True,
+  ).stdout
+  assert f"Wrote {costs}." in printed and "stage1_block0" in printed
+  options = {"workdir": tiny_run, "gating": ("auto",), "costs": costs}
+  _export(
+      output_dir=tmp_path / "out",
+      format=("tflite",),
+      num_examples=70,
+      **options,
+  )
+  described = json.loads((tmp_path / "out" / "export.json").read_text())
+  (row,) = described["variants"]
+  measured = json.loads(costs.read_text())["blocks"]
+  assert [r["branch"] for r in row["auto"]["table"]] == [
+      block["branch"] for block in measured
+  ]
+  assert "time_ratio" not in row and described["ungated"] == []
+  with pytest.raises(ValueError, match="measured in the format tflite"):
+    _export(output_dir=tmp_path / "other", num_examples=70, **options)
