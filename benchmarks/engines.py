@@ -38,7 +38,7 @@ def saved_model(model, strategy, *, execution, folder):
   path = tempfile.mkdtemp(dir=folder)
   function = module.run.get_concrete_function()
   tf.saved_model.save(module, path, signatures=function)
-  graph_stripping.slim(path)  # As exported.
+  graph_stripping.strip(path)  # As exported.
   loaded = tf.saved_model.load(path)
 
   def run(images, threshold):

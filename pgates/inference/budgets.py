@@ -77,7 +77,7 @@ def budget_threshold(
 def _share_at(model, dataset):
   """A function from a threshold to the executed share of the dense MACs."""
   macs = model_macs.count_macs(model)
-  by_threshold = rules.with_threshold_input(model)
+  collector = collection.Collector(rules.with_threshold_input(model))
 
   def per_example(outputs, labels):
     del labels
@@ -85,8 +85,7 @@ def _share_at(model, dataset):
     return {"macs": macs.executed(outputs["gates"]).numpy()}
 
   def share_at(threshold):
-    found = collection.collect(
-        by_threshold,
+    found = collector.collect(
         dataset,
         per_example,
         inputs=lambda images: rules.threshold_inputs(model, images, threshold),

@@ -10,12 +10,62 @@ import tensorflow as tf
 PerExample = Callable[[dict[str, np.ndarray], Any], dict[str, np.ndarray]]
 
 
+class Collector:
+  """Runs one network at inference, over one data set or many.
+
+  The graph of the network is traced once, in the first run.
+
+  Args:
+    model: a Keras model with a dictionary of outputs.
+  """
+
+  def __init__(self, model: keras.Model):
+    # Not `predict_on_batch`, in which each replica would answer.
+    self._forward = tf.function(
+        lambda images: model(images, training=False), reduce_retracing=True
+    )
+
+  def collect(
+      self,
+      dataset: tf.data.Dataset,
+      per_example: PerExample,
+      *,
+      inputs: Callable[[Any], Any] | None = None,
+  ) -> dict[str, np.ndarray]:
+    """Runs all examples, as `collect` does.
+
+    Args:
+      dataset: batched, of (images, ...).
+      per_example: as of `collect`.
+      inputs: from the images of a batch to what the model takes; None for the
+        images themselves.
+
+    Returns:
+      What `per_example` returned, joined over all batches.
+
+    Raises:
+      ValueError: if there is no example.
+    """
+    found = []
+    for images, *labels in dataset:
+      outputs = self._forward(images if inputs is None else inputs(images))
+      outputs = {name: np.asarray(value) for name, value in outputs.items()}
+      found.append(per_example(outputs, _arrays(*labels[:1])))
+    if not found:
+      raise ValueError(
+          "The data set holds no example that can be read; at least one is "
+          "needed."
+      )
+    return {
+        name: np.concatenate([each[name] for each in found])
+        for name in found[0]
+    }
+
+
 def collect(
     model: keras.Model,
     dataset: tf.data.Dataset,
     per_example: PerExample,
-    *,
-    inputs: Callable[[Any], Any] | None = None,
 ) -> dict[str, np.ndarray]:
   """Runs a network at inference on all examples of a data set.
 
@@ -25,8 +75,6 @@ def collect(
     per_example: from the outputs of a batch, by name, and its labels (None
       where there are none), to arrays whose first axis is the batch. What it
       does not return is not kept.
-    inputs: from the images of a batch to what the model takes; None for the
-      images themselves.
 
   Returns:
     What `per_example` returned, joined over all batches.
@@ -34,23 +82,10 @@ def collect(
   Raises:
     ValueError: if there is no example.
   """
+  return Collector(model).collect(dataset, per_example)
 
-  # Not `predict_on_batch`, in which each replica would answer.
-  @tf.function(reduce_retracing=True)
-  def forward(images):
-    return model(images, training=False)
 
-  found = []
-  for images, *labels in dataset:
-    outputs = forward(images if inputs is None else inputs(images))
-    outputs = {name: np.asarray(value) for name, value in outputs.items()}
-    labels = keras.tree.map_structure(np.asarray, labels[0]) if labels else None
-    found.append(per_example(outputs, labels))
-  if not found:
-    raise ValueError(
-        "The data set holds no example that can be read; at least one is "
-        "needed."
-    )
-  return {
-      name: np.concatenate([each[name] for each in found]) for name in found[0]
-  }
+def _arrays(labels=None):
+  if labels is None:
+    return None
+  return keras.tree.map_structure(np.asarray, labels)

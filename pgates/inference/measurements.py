@@ -84,7 +84,7 @@ def threshold_curve(
     ValueError: if there is no example.
   """
   macs = model_macs.count_macs(model)
-  by_threshold = rules.with_threshold_input(model)
+  collector = collection.Collector(rules.with_threshold_input(model))
 
   def per_example(outputs, labels):
     return {
@@ -93,8 +93,7 @@ def threshold_curve(
     }
 
   def measured(threshold):
-    found = collection.collect(
-        by_threshold,
+    found = collector.collect(
         dataset,
         per_example,
         inputs=lambda images: rules.threshold_inputs(model, images, threshold),

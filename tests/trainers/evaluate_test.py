@@ -63,7 +63,7 @@ def test_all_strategies_are_evaluated(workdir, data_dir, capsys):
   value = _main(workdir)
   model = keras.models.load_model(workdir / "model.keras", compile=False)
   names = ["map", "threshold:0.3", "sampled", "ensemble:5", "expected"]
-  names += ["always_open", "budget:0.7", "prune:0.5", "top_k:2"]
+  names += ["always_open", "budget:0.7", "prune:0.5", "top_k:2", "settled"]
   assert list(value["strategies"]) == names
   assert (value["dataset"], value["split"]) == ("digits", "test")
   assert value["examples"] == 300

@@ -41,8 +41,8 @@ def test_inputs_may_be_changed_and_labels_absent():
     assert labels is None
     return {"sum": outputs["sum"]}
 
-  found = collection.collect(
-      _model(), data, per_example, inputs=lambda images: 2 * images
+  found = collection.Collector(_model()).collect(
+      data, per_example, inputs=lambda images: 2 * images
   )
   np.testing.assert_array_equal(found["sum"], 2 * images.sum(axis=1))
 

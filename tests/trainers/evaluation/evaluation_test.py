@@ -219,7 +219,7 @@ def test_all_strategies_are_those_that_a_network_has():
   names = {k: evaluation.all_strategies(m) for k, m in networks.items()}
   rules = ["map", "threshold:0.3", "sampled", "ensemble:5", "expected"]
   rules.append("always_open")
-  measured = ["budget:0.7", "prune:0.5", "top_k:1"]
+  measured = ["budget:0.7", "prune:0.5", "top_k:1", "settled"]
   assert names["dependent"] == [*rules, *measured]
   assert names["stochastic_depth"] == rules
   assert names["none"] == ["always_open"]
@@ -227,7 +227,7 @@ def test_all_strategies_are_those_that_a_network_has():
 
 def test_evaluation_on_nothing_is_refused(model, batches):
   nothing = dataclasses.replace(batches, test=batches.test.take(0))
-  with pytest.raises(ValueError, match="no example to evaluate on"):
+  with pytest.raises(ValueError, match="no example that can be read"):
     _evaluate(model, "map", nothing)
 
 
