@@ -58,7 +58,9 @@ def tflite_file(model, *, dynamic, num_threads):
     num_threads: of the interpreter.
 
   Returns:
-    `(images, threshold) -> outputs`.
+    `(images, threshold) -> outputs`, of NumPy arrays [1, height, width,
+    channels] and []: to slice or to convert a tensor takes as long as a small
+    network does.
   """
   content = conversion.convert(model, dynamic=dynamic)
   with library_messages.filtered():
@@ -67,8 +69,9 @@ def tflite_file(model, *, dynamic, num_threads):
   runner = loaded.get_signature_runner()
 
   def run(images, threshold):
-    more = {"threshold": np.float32(threshold[0])} if dynamic else {}
-    return runner(images=np.asarray(images), **more)
+    if dynamic:
+      return runner(images=images, threshold=threshold)
+    return runner(images=images)
 
   return run
 

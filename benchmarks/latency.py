@@ -74,7 +74,7 @@ def _print(row):
   )
   for engine in ("saved_model", "tflite"):
     for name, times in row.get(engine, {}).items():
-      limit = times.get("to_limit")
+      limit = times.get("ratio_to_limit")
       print(
           f"  {engine:<12}{name:<12}"
           f"{interleaved.time_text(times['median_ms']):>12}"

@@ -29,7 +29,7 @@ from benchmarks import train_step
 from file_io import artifacts
 import pgates
 from pgates.layers import executions
-from trainers.comparison import comparison_statistics
+from trainers.comparison import statistics as comparison_statistics
 from trainers.evaluation import run
 from trainers.evaluation import run_folder
 from trainers.settings import flags as shared_flags

@@ -4,7 +4,7 @@ import json
 import pathlib
 import re
 
-from trainers.comparison import comparison_table
+from trainers.comparison import table as comparison_table
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _TEXT = (_ROOT / "docs" / "results.md").read_text()
@@ -13,10 +13,10 @@ _VALUE = json.loads(_JSON.read_text())
 
 
 def test_the_comparison_is_as_large_as_promised():
-  cells = {(c["method"], c["target_rate"], c["seed"]) for c in _VALUE["cells"]}
-  assert len(cells) == len(_VALUE["cells"]) == 70
-  assert {seed for _, _, seed in cells} == set(range(5))
-  assert len({method for method, _, _ in cells}) == 6
+  trials = {(c["method"], c["target_rate"], c["seed"]) for c in _VALUE["cells"]}
+  assert len(trials) == len(_VALUE["cells"]) == 70
+  assert {seed for _, _, seed in trials} == set(range(5))
+  assert len({method for method, _, _ in trials}) == 6
 
 
 def test_the_tables_are_those_of_the_file():

@@ -17,18 +17,18 @@ from absl import flags
 from absl import logging
 
 from file_io import artifacts
-from trainers.comparison import comparison
-from trainers.comparison import comparison_runs
-from trainers.comparison import comparison_summary
-from trainers.comparison import comparison_table
-from trainers.reporting import report_writer
+from trainers.comparison import runs as comparison_runs
+from trainers.comparison import summary as comparison_summary
+from trainers.comparison import table as comparison_table
+from trainers.comparison import trials as trials_lib
+from trainers.reporting import writer as report_writer
 from trainers.settings import flags as shared_flags
 from trainers.settings import train_flags
 from trainers.training import tensorboard
 from trainers.training import training
 
 _METHODS = flags.DEFINE_list(
-    "methods", list(comparison.METHODS), "Of: " + ", ".join(comparison.METHODS)
+    "methods", list(trials_lib.METHODS), "Of: " + ", ".join(trials_lib.METHODS)
 )
 _SEEDS = flags.DEFINE_integer(
     "seeds", 5, "How many; they are 0, 1, 2, ...", lower_bound=1
@@ -48,9 +48,9 @@ flags.adopt_module_key_flags(train_flags)
 flags.adopt_module_key_flags(shared_flags)
 
 
-def write_results(workdir, settings, cells):
-  """Writes what is to be said of finished cells."""
-  results = [comparison.read_cell(workdir, cell) for cell in cells]
+def write_results(workdir, settings, trials):
+  """Writes what is to be said of finished trials."""
+  results = [trials_lib.read_trial(workdir, trial) for trial in trials]
   value = {
       "command": ["python", "-m", "trainers.compare", *sys.argv[1:]],
       "recipe": settings,
@@ -58,7 +58,7 @@ def write_results(workdir, settings, cells):
   }
   text = comparison_table.markdown(value)
   artifacts.write_json(workdir / "comparison.json", value)
-  tensorboard.write_hparams_of(workdir, comparison.OWN_SETTINGS)
+  tensorboard.write_hparams_of(workdir, trials_lib.OWN_SETTINGS)
   artifacts.write_text(workdir / "comparison.md", text)
   print(text)
   path = report_writer.write_report(workdir)
@@ -69,18 +69,18 @@ def main(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
   logging.set_verbosity(logging.WARNING)
-  taken = {*comparison.OWN_SETTINGS} - {"target_rates"}
+  taken = {*trials_lib.OWN_SETTINGS} - {"target_rates"}
   given = sorted(name for name in taken if flags.FLAGS[name].present)
   if given:
     raise app.UsageError(f"--methods and --seeds decide: {', '.join(given)}")
   workdir = pathlib.Path(shared_flags.WORKDIR.value).expanduser()
   try:
     settings = train_flags.settings_from_flags()
-    cells = comparison.make_cells(
+    trials = trials_lib.make_trials(
         _METHODS.value, settings.pop("target_rates"), range(_SEEDS.value)
     )
     runs = comparison_runs.ComparisonRuns(
-        cells,
+        trials,
         settings,
         workdir,
         num_recalibration_batches=_RECALIBRATION_BATCHES.value,
@@ -88,7 +88,7 @@ def main(argv):
     )
     comparison_runs.stop_on_sigterm(runs)
     runs.run(echo=lambda line: print(line, flush=True))
-    write_results(workdir, settings, cells)
+    write_results(workdir, settings, trials)
   except (ValueError, OSError) as error:
     sys.exit(f"trainers.compare: {error}")
   except comparison_runs.Stopped:

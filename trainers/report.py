@@ -13,7 +13,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
-from trainers.reporting import report_writer
+from trainers.reporting import writer as report_writer
 from trainers.settings import flags as shared_flags
 
 _REFERENCE = flags.DEFINE_string(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from benchmarks import gated_networks
 from benchmarks import skipping
@@ -61,14 +62,57 @@ def test_the_rate_opens_all_gates_or_none(benchmark, rate):
   assert row["gate_patterns"] == 1
 
 
+def test_candidates_of_an_engine_get_the_same_inputs_from_before_the_clock(
+    benchmark, monkeypatch
+):
+  received, measured = {}, []
+
+  def recorded(engine, name):
+    def run(images, threshold):
+      received[engine, name] = images, threshold
+
+    return run
+
+  for engine in ("saved_model", "tflite"):
+    functions = getattr(
+        benchmark, f"_{engine}s" if engine[0] == "s" else "_tflite"
+    )
+    monkeypatch.setattr(
+        benchmark,
+        f"_{engine}s" if engine[0] == "s" else "_tflite",
+        {name: recorded(engine, name) for name in functions},
+    )
+  monkeypatch.setattr(benchmark, "_removed", lambda gates: {})
+
+  def measure(calls, *, repeats):
+    del repeats
+    for call in (*calls.values(), *calls.values()):
+      call()
+    measured.append([*calls])
+    return {name: [1.0] for name in calls}
+
+  monkeypatch.setattr(skipping.interleaved, "measure", measure)
+  benchmark.run("map", 1, repeats=1)
+  assert len(measured) == 2
+  for engine, kinds in (
+      ("saved_model", (tf.Tensor, tf.Tensor)),
+      ("tflite", (np.ndarray, np.float32)),
+  ):
+    given = [value for key, value in received.items() if key[0] == engine]
+    assert len(given) >= 2
+    # The very same objects: nothing is sliced or converted in a call.
+    assert len({tuple(map(id, each)) for each in given}) == 1
+    assert all(map(isinstance, given[0], kinds))
+
+
 def test_the_limit_is_the_network_without_the_blocks():
   times = {"ungated": [1.0, 4.0], "dynamic": [0.6, 2.4], "removed": [0.5, 2.0]}
-  assert skipping.to_limit(times, share=0.4) == pytest.approx(1.2)
+  assert skipping.ratio_to_limit(times, share=0.4) == pytest.approx(1.2)
 
 
 def test_the_limit_of_mixed_examples_is_their_share_of_the_ungated_time():
   times = {"ungated": [1.0, 4.0], "dynamic": [0.6, 2.4]}
-  assert skipping.to_limit(times, share=0.4) == pytest.approx(1.5)
+  assert skipping.ratio_to_limit(times, share=0.4) == pytest.approx(1.5)
 
 
 def test_random_network_has_gates_that_differ():

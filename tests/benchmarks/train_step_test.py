@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from benchmarks import interleaved
 from benchmarks import kernel_times
+from benchmarks import step_measurements
 from benchmarks import train_step
 import pgates
 
@@ -17,14 +18,14 @@ SIZES = {"network": "cifar_resnet8", "image_size": 8}
 @pytest.fixture(name="models")
 def _models(monkeypatch):
   """The models that are made, by kind of gate and rate loss."""
-  make, made = train_step.make_model, {}
+  make, made = step_measurements.make_model, {}
 
   def kept(network, *, gate, rate_loss, image_size):
     model = make(network, gate=gate, rate_loss=rate_loss, image_size=image_size)
     made[gate, rate_loss] = model
     return model
 
-  monkeypatch.setattr(train_step, "make_model", kept)
+  monkeypatch.setattr(step_measurements, "make_model", kept)
   return made
 
 
@@ -38,7 +39,7 @@ def test_each_time_is_that_of_one_step_of_its_network(models):
     steps = [int(m.optimizer.iterations) for m in (gated, ungated)]
     return 1000.0 * steps[0] + steps[1]
 
-  result = train_step.step_times(
+  result = step_measurements.step_times(
       train_step.GATING, repeats=3, warmup=1, clock=clock, batch_size=4, **SIZES
   )
   assert result["gated"]["quartiles_ms"] == [1e6, 1e6]
@@ -48,7 +49,7 @@ def test_each_time_is_that_of_one_step_of_its_network(models):
 
 
 def test_a_step_trains_every_weight_and_the_rate(models):
-  step = train_step.make_step(
+  step = step_measurements.make_step(
       gate="dependent", rate_loss=True, batch_size=8, **SIZES
   )
   model = models["dependent", True]
@@ -70,7 +71,7 @@ def test_the_references_lack_gates_and_rate_loss(models):
   ):
     with_it, without = candidates.values()
     assert with_it == {"gate": "dependent", "rate_loss": True}
-    model = train_step.make_model(**without, **SIZES)
+    model = step_measurements.make_model(**without, **SIZES)
     blocks = pgates.gated_blocks(model)
     assert [block.gate is not None for block in blocks] == [gated] * 3
     assert model.rate_loss is None
@@ -88,7 +89,7 @@ def test_replicas_share_the_batch(models, monkeypatch):
 
   monkeypatch.setattr(pgates.GatedModel, "train_step", spied)
   sizes = {"num_replicas": 2, "batch_size": 8, **SIZES}
-  result = train_step.step_times(
+  result = step_measurements.step_times(
       train_step.RATE_LOSS, repeats=1, warmup=0, **sizes
   )
   assert list(result) == ["with_rate_loss", "without_rate_loss"]
@@ -113,9 +114,9 @@ def test_one_op_at_a_time_is_profiled_after_two_steps(monkeypatch):
   monkeypatch.setattr(
       tf.config.threading, "set_inter_op_parallelism_threads", calls.append
   )
-  monkeypatch.setattr(train_step, "make_step", make_step)
+  monkeypatch.setattr(step_measurements, "make_step", make_step)
   monkeypatch.setattr(kernel_times, "traced", traced)
-  assert train_step.profile(num_steps=7, gate="none") == "trace"
+  assert step_measurements.profile(num_steps=7, gate="none") == "trace"
   # TensorFlow refuses the number of threads once it has run.
   assert calls == [1, {"gate": "none"}, "step", "step", 7, "step"]
 
@@ -123,8 +124,8 @@ def test_one_op_at_a_time_is_profiled_after_two_steps(monkeypatch):
 def test_memory_is_that_of_a_process_with_one_network():
   ballast = np.ones(2 * 10**9, np.uint8)  # Of the parent, not to be counted.
   small, large = (
-      train_step.in_fresh_process(
-          train_step.memory,
+      step_measurements.in_fresh_process(
+          step_measurements.memory,
           num_steps=1,
           batch_size=batch_size,
           gate="none",

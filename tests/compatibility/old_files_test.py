@@ -12,11 +12,11 @@ from export import run_exported
 from file_io import artifacts
 import pgates
 from tests.helpers import training_runs
-from trainers.comparison import comparison
-from trainers.comparison import comparison_runs
-from trainers.comparison import comparison_summary
+from trainers.comparison import runs as comparison_runs
+from trainers.comparison import summary as comparison_summary
+from trainers.comparison import trials as trials_lib
 from trainers.evaluation import run as evaluation_run
-from trainers.reporting import report_writer
+from trainers.reporting import writer as report_writer
 from trainers.settings import train_flags
 from trainers.training import training
 
@@ -125,16 +125,16 @@ def test_report_reads_a_run(data_dir, tmp_path):
 
 def test_finished_comparison_is_read_and_not_run_again(data_dir, tmp_path):
   folder = shutil.copytree(DATA / "comparison", tmp_path / "comparison")
-  (cell,) = comparison.make_cells(["per_batch_dependent"], [0.6], [0])
+  (trial,) = trials_lib.make_trials(["per_batch_dependent"], [0.6], [0])
   with training_runs.parsed("--workdir=unused", *_flags(RUN, data_dir)):
     settings = train_flags.settings_from_flags()
   del settings["target_rates"]
   said = []
   comparison_runs.ComparisonRuns(
-      [cell], settings, folder, num_recalibration_batches=2, num_jobs=1
+      [trial], settings, folder, num_recalibration_batches=2, num_jobs=1
   ).run(echo=said.append)
   assert said == ["1 of 1 runs are finished."]
-  found = comparison_summary.summarize([comparison.read_cell(folder, cell)])
+  found = comparison_summary.summarize([trials_lib.read_trial(folder, trial)])
   before = artifacts.read_json(folder / "comparison.json")
   assert found["rows"] == before["rows"]
   assert found["answers"] == before["answers"]

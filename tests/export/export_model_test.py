@@ -162,7 +162,7 @@ def test_the_program_exports_a_run(tmp_path, tiny_run):
       text=True,
       check=True,
   )
-  assert "saved_model dynamic" in done.stdout
+  assert "saved_model auto" in done.stdout
   assert (tmp_path / "out" / "export.json").is_file()
   refused = subprocess.run(
       [*PROGRAM, *arguments, "--strategy=prune:0.5"],

@@ -119,5 +119,5 @@ def test_a_budget_becomes_a_threshold():
   decided = variants.decide(
       model, pgates.parse_strategy("budget:0.6"), "dynamic", _data()
   )
-  assert decided.strategy == f"threshold:{decided.threshold}"
+  assert str(decided.strategy) == f"threshold:{decided.threshold!r}"
   assert decided.threshold == pgates.budget_threshold(model, 0.6, _data())

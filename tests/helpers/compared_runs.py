@@ -20,7 +20,7 @@ def strategy(accuracy, *, macs=700.0, rates=(1.0, 0.4), parameters=50):
 
 
 def ungated(seed):
-  """The cell of an ungated network."""
+  """The trial of an ungated network."""
   return {
       "method": "ungated",
       "target_rate": None,
@@ -43,7 +43,7 @@ def ungated(seed):
 
 
 def gated(method, target, seed, accuracy, *, collapsed=0.5, slope=0.0):
-  """The cell of a network with learned gates.
+  """The trial of a network with learned gates.
 
   Args:
     method: of the comparison.
@@ -84,11 +84,11 @@ def gated(method, target, seed, accuracy, *, collapsed=0.5, slope=0.0):
 
 def results():
   """Cells of three methods, with two seeds each."""
-  cells = [ungated(seed) for seed in range(2)]
+  trials = [ungated(seed) for seed in range(2)]
   for seed in range(2):
-    cells += [
+    trials += [
         gated("per_batch_dependent", 0.4, seed, 0.91 + 0.02 * seed),
         gated("per_batch_dependent", 0.6, seed, 0.80, collapsed=1.0),
         gated("per_layer_dependent", 0.4, seed, 0.90, slope=0.0001),
     ]
-  return cells
+  return trials

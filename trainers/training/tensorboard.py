@@ -17,7 +17,7 @@ _TAGS = {
     "learning_rate": "schedule/learning_rate",
     "temperature": "schedule/temperature",
 }
-_CELL = 16  # Pixels a side of a cell of the heat map.
+_CELL = 16  # Pixels a side of a trial of the heat map.
 _NOTHING = (0.5, 0.5, 0.5)  # The colour of classes without examples.
 
 

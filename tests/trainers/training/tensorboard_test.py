@@ -93,9 +93,9 @@ def test_probed_gates_are_histograms_and_a_heat_map(tmp_path):
 def test_heat_map_is_brighter_where_more_are_open_and_grey_for_nothing():
   image = tensorboard.heat_map(np.array([[0.0, 0.5, 1.0, np.nan]]))
   assert image.shape == (16, 64, 3) and image.dtype == np.uint8
-  cells = image.reshape(16, 4, 16, 3)
-  assert (cells == cells[:1, :, :1]).all()
-  closed, half, opened, nothing = cells[0, :, 0].astype(int)
+  trials = image.reshape(16, 4, 16, 3)
+  assert (trials == trials[:1, :, :1]).all()
+  closed, half, opened, nothing = trials[0, :, 0].astype(int)
   assert closed.sum() < half.sum() < opened.sum()
   assert opened[0] > opened[2] and closed[2] > closed[0]  # Yellow and blue.
   assert len(set(nothing)) == 1

@@ -1,10 +1,10 @@
-"""Tests of `trainers.comparison.comparison_table`."""
+"""Tests of `trainers.comparison.table`."""
 
 import pytest
 
 from tests.helpers import compared_runs
-from trainers.comparison import comparison_summary
-from trainers.comparison import comparison_table
+from trainers.comparison import summary as comparison_summary
+from trainers.comparison import table as comparison_table
 
 
 @pytest.fixture(name="text", scope="module")
@@ -14,12 +14,12 @@ def _text():
 
 
 def _line(text, title, name):
-  """The cells of a row, by the header of the table below a title."""
+  """The trials of a row, by the header of the table below a title."""
   table = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
   lines = [line for line in table.splitlines() if line.startswith("|")]
-  cells = [[c.strip() for c in line.split("|")[1:-1]] for line in lines]
-  (row,) = (row for row in cells if row[0] == name)
-  return dict(zip(cells[0], row, strict=True))
+  trials = [[c.strip() for c in line.split("|")[1:-1]] for line in lines]
+  (row,) = (row for row in trials if row[0] == name)
+  return dict(zip(trials[0], row, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_cells_are_those_of_the_summary(text, title, name, expected):
 
 
 def test_one_seed_has_no_deviation_and_no_interval():
-  cells = [c for c in compared_runs.results() if c["seed"] == 0]
-  value = comparison_summary.summarize(cells)
+  trials = [c for c in compared_runs.results() if c["seed"] == 0]
+  value = comparison_summary.summarize(trials)
   text = comparison_table.markdown(value)
   line = _line(text, "Accuracy, by strategy", "per_batch_dependent 0.4")
   assert line["map"] == "91.00" and line["n"] == "1"

@@ -1,4 +1,4 @@
-"""Tests of `trainers.comparison.comparison_statistics`."""
+"""Tests of `trainers.comparison.statistics`."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trainers.comparison import comparison_statistics as statistics
+from trainers.comparison import statistics as statistics
 
 OURS = [0.91, 0.89, 0.93, 0.90, 0.92]
 THEIRS = [0.90, 0.90, 0.90, 0.87, 0.91]

@@ -17,9 +17,9 @@ METHODS = {
     "per_layer_independent": {"gate": "independent", "rate_loss": "per_layer"},
     "per_batch_independent": {"gate": "independent", "rate_loss": "per_batch"},
 }
-# What a cell sets over the recipe.
+# What a trial sets over the recipe.
 OWN_SETTINGS = ("gate", "rate_loss", "target_rates", "seed")
-# What a cell is evaluated under; those that its network can take.
+# What a trial is evaluated under; those that its network can take.
 STRATEGIES = (
     *("map", "sampled", "ensemble:5", "expected", "always_open"),
     *("budget:0.7", "prune:0.5"),
@@ -30,7 +30,7 @@ RECALIBRATED_FILE = "recalibrated.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class Trial:
   """One training run.
 
   Args:
@@ -57,7 +57,7 @@ class Cell:
     """The `Config` of the run.
 
     Args:
-      settings: dict of the recipe, to which the cell's own settings come.
+      settings: dict of the recipe, to which the trial's own settings come.
     """
     own = {**METHODS[self.method], "seed": self.seed}
     # Without a target, all gates may be open: no rate loss is made.
@@ -76,8 +76,8 @@ class Cell:
     ]
 
 
-def make_cells(methods, target_rates, seeds):
-  """All cells, the first seed's first, so that a part of them is balanced.
+def make_trials(methods, target_rates, seeds):
+  """All trials, the first seed's first, so that a part of them is balanced.
 
   Args:
     methods: list of keys of `METHODS`.
@@ -85,7 +85,7 @@ def make_cells(methods, target_rates, seeds):
     seeds: list of integers.
 
   Returns:
-    A list of `Cell`.
+    A list of `Trial`.
 
   Raises:
     ValueError: if a list is empty, doubled or holds what it must not.
@@ -103,29 +103,29 @@ def make_cells(methods, target_rates, seeds):
     if not values or len(set(values)) < len(values):
       raise ValueError(f"Expected different {name}. Received: {values}")
   return [
-      Cell(method, target, seed)
+      Trial(method, target, seed)
       for seed in seeds
       for method in methods
       for target in (target_rates if "rate_loss" in METHODS[method] else [None])
   ]
 
 
-def read_cell(workdir, cell):
-  """The results of a finished cell.
+def read_trial(workdir, trial):
+  """The results of a finished trial.
 
   Args:
     workdir: of the comparison.
-    cell: a `Cell`.
+    trial: a `Trial`.
 
   Returns:
     A dict for JSON.
   """
-  folder = pathlib.Path(workdir) / cell.name
+  folder = pathlib.Path(workdir) / trial.name
   evaluation = artifacts.read_json(folder / "evaluation.json")
   history = artifacts.read_json_lines(folder / "history.jsonl")
   result = {
-      **dataclasses.asdict(cell),
-      "folder": cell.name,
+      **dataclasses.asdict(trial),
+      "folder": trial.name,
       "parameters": evaluation["parameters"],
       "dense_macs": evaluation["dense_macs"],
       "blocks": [gate["name"] for gate in evaluation["gates"]],
@@ -136,7 +136,7 @@ def read_cell(workdir, cell):
       "strategies": evaluation["strategies"],
       **_collapse(evaluation["strategies"]),
   }
-  if cell.learns_gates:
+  if trial.learns_gates:
     recalibrated = artifacts.read_json(folder / RECALIBRATED_FILE)
     result["recalibrated"] = recalibrated["strategies"]
     result["curves"] = evaluation["threshold_curves"]
@@ -154,21 +154,21 @@ def _collapse(strategies):
   }
 
 
-def is_finished(workdir, cell, *, num_recalibration_batches):
-  """Whether nothing of a cell remains to be run.
+def is_finished(workdir, trial, *, num_recalibration_batches):
+  """Whether nothing of a trial remains to be run.
 
   Args:
     workdir: of the comparison.
-    cell: a `Cell`.
+    trial: a `Trial`.
     num_recalibration_batches: that statistics are to be re-estimated on.
 
   Returns:
     A bool.
   """
-  folder = pathlib.Path(workdir) / cell.name
+  folder = pathlib.Path(workdir) / trial.name
   if not (folder / "evaluation.json").exists():
     return False
-  if not cell.learns_gates:
+  if not trial.learns_gates:
     return True
   path = folder / RECALIBRATED_FILE
   if not path.exists():

@@ -4,9 +4,9 @@ import collections
 
 import numpy as np
 
-from trainers.comparison import comparison_table
-from trainers.reporting import report_page
-from trainers.reporting import report_plots
+from trainers.comparison import table as comparison_table
+from trainers.reporting import page as report_page
+from trainers.reporting import plots as report_plots
 
 
 def page(value):
@@ -128,10 +128,10 @@ def _equal_macs(value):
 def _rates(value):
   """Open rates when sampled, a row for each method and target."""
   groups = collections.defaultdict(list)
-  for cell in value["cells"]:
-    if cell["target_rate"] is not None:
-      key = f"{cell['method']} {cell['target_rate']:g}"
-      rates = cell["strategies"]["sampled"]["gate_open_rates"]
+  for trial in value["cells"]:
+    if trial["target_rate"] is not None:
+      key = f"{trial['method']} {trial['target_rate']:g}"
+      rates = trial["strategies"]["sampled"]["gate_open_rates"]
       groups[key].append(rates)
   plot = report_plots.svg(
       report_plots.open_rates,

@@ -5,7 +5,7 @@ import html
 
 import tensorflow as tf
 
-from trainers.reporting import report_plots
+from trainers.reporting import plots as report_plots
 
 # On white; where the page is dark, lighter ones.
 _DARK = {

@@ -1,4 +1,4 @@
-"""Tests of `trainers.reporting.report_page`."""
+"""Tests of `trainers.reporting.page`."""
 
 import base64
 import re
@@ -6,9 +6,9 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from trainers.reporting import report_measurements
-from trainers.reporting import report_page
-from trainers.reporting import report_plots
+from trainers.reporting import measurements as report_measurements
+from trainers.reporting import page as report_page
+from trainers.reporting import plots as report_plots
 
 PIXELS = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 
@@ -21,7 +21,7 @@ def _decisions():
       macs=np.array([75, 20]),
       extremes={0: PIXELS, 1: 2 * PIXELS},
       cheapest=[1],
-      dearest=[0],
+      most_expensive=[0],
   )
 
 

@@ -30,7 +30,7 @@ def tables(value):
     value: of `comparison_summary.summarize`.
 
   Returns:
-    A list of `(title, text, header, rows)`, all strings; the first cell of a
+    A list of `(title, text, header, rows)`, all strings; the first trial of a
     row is its name.
   """
   answers = value["answers"]
@@ -138,7 +138,7 @@ def _rates_table(rows):
     strategies = row["strategies"]
     # What has no decision of its own runs every block.
     usual = strategies.get("map") or strategies["always_open"]
-    cells = [
+    trials = [
         _number(row["trained_open_rate"]),
         _number(usual["open_rate"]),
         _percent(usual["macs_share"], "{:.1f}"),
@@ -147,7 +147,7 @@ def _rates_table(rows):
         _number(row["seconds_per_step"]),
         _number(row["parameters"], "{:,.0f}"),
     ]
-    lines.append([_name(row), *cells])
+    lines.append([_name(row), *trials])
   return header, lines
 
 

@@ -1,4 +1,4 @@
-"""Tests of `trainers.reporting.report_plots`."""
+"""Tests of `trainers.reporting.plots`."""
 
 import itertools
 from xml.etree import ElementTree
@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from trainers.reporting import report_plots
+from trainers.reporting import plots as report_plots
 
 POINTS = [
     {"macs": 0.7, "accuracy": 0.91},

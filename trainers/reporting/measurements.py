@@ -16,10 +16,10 @@ class Decisions:
     labels: integers [examples].
     predictions: integers [examples].
     macs: executed multiply-adds [examples].
-    extremes: the images of `cheapest` and `dearest`: index -> uint8 [height,
-      width, channels].
+    extremes: the images of the two below: index -> uint8 [height, width,
+      channels].
     cheapest: indices of the examples that execute least, least first.
-    dearest: indices of the most expensive ones, which execute most, first.
+    most_expensive: indices of those that execute most, most first.
   """
 
   gates: np.ndarray
@@ -28,7 +28,7 @@ class Decisions:
   macs: np.ndarray
   extremes: dict[int, np.ndarray]
   cheapest: list[int]
-  dearest: list[int]
+  most_expensive: list[int]
 
   @property
   def num_patterns(self):
@@ -53,13 +53,13 @@ def decide(model, batches, *, num_extremes=8):
   macs = np.asarray(model.macs.executed(found["gates"]))
   # Among equals the first, at both ends.
   cheapest = np.argsort(macs, kind="stable")[:num_extremes].tolist()
-  dearest = np.argsort(-macs, kind="stable")[:num_extremes].tolist()
+  most_expensive = np.argsort(-macs, kind="stable")[:num_extremes].tolist()
   return Decisions(
       **found,
       macs=macs,
-      extremes=_images(batches, {*cheapest, *dearest}),
+      extremes=_images(batches, {*cheapest, *most_expensive}),
       cheapest=cheapest,
-      dearest=dearest,
+      most_expensive=most_expensive,
   )
 
 

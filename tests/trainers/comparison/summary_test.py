@@ -1,10 +1,10 @@
-"""Tests of `trainers.comparison.comparison_summary`."""
+"""Tests of `trainers.comparison.summary`."""
 
 import pytest
 
 from tests.helpers import compared_runs
-from trainers.comparison import comparison_statistics as statistics
-from trainers.comparison import comparison_summary
+from trainers.comparison import statistics as statistics
+from trainers.comparison import summary as comparison_summary
 
 approx = pytest.approx
 
@@ -89,27 +89,27 @@ def test_gated_networks_are_held_against_the_ungated_one_of_their_seed(value):
     ("rates", "within"), [((1, 0.6), 0), ((0.5, 0.5), 0), ((1, 0.3), 1)]
 )
 def test_the_papers_range_is_a_quarter_to_two_fifths(rates, within):
-  cells = compared_runs.results()
-  for cell in cells:
-    if cell["target_rate"] is not None:
-      cell["strategies"]["map"] = compared_runs.strategy(0.9, rates=rates)
-  value = comparison_summary.summarize(cells)
+  trials = compared_runs.results()
+  for trial in trials:
+    if trial["target_rate"] is not None:
+      trial["strategies"]["map"] = compared_runs.strategy(0.9, rates=rates)
+  value = comparison_summary.summarize(trials)
   answers = value["answers"]["against_ungated"]
   assert {a["bypassed_as_in_the_paper"] for a in answers} == {bool(within)}
 
 
 def test_stochastic_depth_runs_every_block(value):
   del value
-  cells = [compared_runs.ungated(seed) for seed in range(2)]
+  trials = [compared_runs.ungated(seed) for seed in range(2)]
   for seed in range(2):
-    cell = compared_runs.ungated(seed)
-    cell["method"] = "stochastic_depth"
-    cell["strategies"] = {
+    trial = compared_runs.ungated(seed)
+    trial["method"] = "stochastic_depth"
+    trial["strategies"] = {
         "expected": compared_runs.strategy(0.95, macs=1000, rates=(1, 1)),
         "map": compared_runs.strategy(0.1),
     }
-    cells.append(cell)
-  value = comparison_summary.summarize(cells)
+    trials.append(trial)
+  value = comparison_summary.summarize(trials)
   (answer,) = value["answers"]["against_ungated"]
   assert answer["strategy"] == "expected"
   assert answer["difference"]["mean"] == approx(0.04)

@@ -1,4 +1,4 @@
-"""Runs the cells of a comparison, each in processes of its own."""
+"""Runs the trials of a comparison, each in processes of its own."""
 
 from concurrent import futures
 import os
@@ -10,7 +10,7 @@ import threading
 import time
 
 from file_io import artifacts
-from trainers.comparison import comparison
+from trainers.comparison import trials as trials_lib
 from trainers.settings import records
 
 
@@ -22,7 +22,7 @@ class ComparisonRuns:
   """Runs what is not finished yet of a comparison.
 
   Args:
-    cells: list of `comparison.Cell`.
+    trials: list of `trials_lib.Trial`.
     settings: dict of the recipe.
     workdir: of the comparison.
     num_recalibration_batches: to re-estimate batch-norm statistics on.
@@ -30,9 +30,9 @@ class ComparisonRuns:
   """
 
   def __init__(
-      self, cells, settings, workdir, *, num_recalibration_batches, num_jobs=1
+      self, trials, settings, workdir, *, num_recalibration_batches, num_jobs=1
   ):
-    self._cells = cells
+    self._trials = trials
     self._settings = settings
     self._workdir = pathlib.Path(workdir)
     self._num_batches = num_recalibration_batches
@@ -56,29 +56,29 @@ class ComparisonRuns:
     """
     self._check_same_recipe()
     # All, or none: a setting that does not fit is found before any work.
-    configs = {cell: cell.config(self._settings) for cell in self._cells}
+    configs = {trial: trial.config(self._settings) for trial in self._trials}
     artifacts.write_json(self._workdir / "recipe.json", self._settings)
     missing = [
-        cell
-        for cell in self._cells
-        if not comparison.is_finished(
-            self._workdir, cell, num_recalibration_batches=self._num_batches
+        trial
+        for trial in self._trials
+        if not trials_lib.is_finished(
+            self._workdir, trial, num_recalibration_batches=self._num_batches
         )
     ]
-    done = len(self._cells) - len(missing)
-    echo(f"{done} of {len(self._cells)} runs are finished.")
+    done = len(self._trials) - len(missing)
+    echo(f"{done} of {len(self._trials)} runs are finished.")
     start = time.monotonic()
     with futures.ThreadPoolExecutor(self._num_jobs) as pool:
       running = {
-          pool.submit(self._run_cell, cell, configs[cell]): cell
-          for cell in missing
+          pool.submit(self._run_cell, trial, configs[trial]): trial
+          for trial in missing
       }
       try:
         for number, future in enumerate(futures.as_completed(running), 1):
           future.result()
           left = (time.monotonic() - start) / number * (len(missing) - number)
           echo(
-              f"[{done + number}/{len(self._cells)}] "
+              f"[{done + number}/{len(self._trials)}] "
               f"{running[future].name}, about {left / 60:.0f} min left"
           )
       except BaseException:
@@ -104,21 +104,21 @@ class ComparisonRuns:
           "--workdir."
       )
 
-  def _run_cell(self, cell, config):
+  def _run_cell(self, trial, config):
     """Trains and evaluates."""
-    folder = self._workdir / cell.name
+    folder = self._workdir / trial.name
     folder.mkdir(parents=True, exist_ok=True)
     place = [f"--workdir={folder}"]
     data = [f"--data_dir={config.data_dir}"]
     if not (folder / "model.keras").exists():
       self._call("train", records.to_flags(config) + place, folder)
-    strategies = f"--strategies={','.join(cell.strategies())}"
-    curve = ["--threshold_curve"] * cell.learns_gates
-    if cell.learns_gates:
+    strategies = f"--strategies={','.join(trial.strategies())}"
+    curve = ["--threshold_curve"] * trial.learns_gates
+    if trial.learns_gates:
       again = [
-          f"--strategies={','.join(comparison.RECALIBRATED)}",
+          f"--strategies={','.join(trials_lib.RECALIBRATED)}",
           f"--recalibrate_batch_norm={self._num_batches}",
-          f"--output={comparison.RECALIBRATED_FILE}",
+          f"--output={trials_lib.RECALIBRATED_FILE}",
       ]
       self._call("evaluate", [*place, *data, *again], folder)
     self._call("evaluate", [*place, *data, strategies, *curve], folder)

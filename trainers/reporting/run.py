@@ -3,8 +3,8 @@
 import pathlib
 
 import pgates
-from trainers.reporting import report_page
-from trainers.reporting import report_plots
+from trainers.reporting import page as report_page
+from trainers.reporting import plots as report_plots
 
 _COLUMNS = ["strategy", "accuracy", "+-", "top-5", "open rate", "MACs"]
 _COLUMNS += ["MACs %", "patterns"]
@@ -110,27 +110,6 @@ def _row(name, result, dense):
 def _gates(evaluation, history, decisions, classes):
   names = [gate["name"] for gate in evaluation["gates"]]
   dense = evaluation["dense_macs"]
-  training = report_plots.svg(
-      report_plots.open_rates,
-      list(zip(*(line["gate_open_rates"] for line in history), strict=True)),
-      rows=names,
-      columns=[str(line["epoch"]) for line in history],
-      column_label="epoch",
-      label="Open rate of each gate over the epochs of training",
-  )
-  by_class = report_plots.svg(
-      report_plots.open_rates,
-      pgates.class_open_rates(decisions.gates, decisions.labels, len(classes)),
-      rows=classes,
-      columns=names,
-      row_label="class",
-      label="Open rate of each gate on each class",
-  )
-  macs = report_plots.svg(
-      report_plots.macs_of_examples,
-      decisions.macs / dense,
-      label="Distribution of executed multiply-adds over examples",
-  )
 
   def shown(indices):
     return report_page.examples(decisions, indices, classes, dense)
@@ -139,18 +118,22 @@ def _gates(evaluation, history, decisions, classes):
       report_page.section(
           "Open rates over training",
           "Sampled, on training images, in %.",
-          training,
+          _rates_over_training(history, names),
       ),
       report_page.section(
           "Open rates by class",
           "At the end, under MAP, on the evaluated split, in %.",
-          by_class,
+          _rates_by_class(decisions, classes, names),
       ),
       report_page.section(
           "Multiply-adds by example",
           f"Under MAP. The gates form {decisions.num_patterns} different "
           "patterns.",
-          macs,
+          report_plots.svg(
+              report_plots.macs_of_examples,
+              decisions.macs / dense,
+              label="Distribution of executed multiply-adds over examples",
+          ),
       ),
       report_page.section(
           "The cheapest examples",
@@ -158,6 +141,28 @@ def _gates(evaluation, history, decisions, classes):
           shown(decisions.cheapest),
       ),
       report_page.section(
-          "The most expensive examples", "", shown(decisions.dearest)
+          "The most expensive examples", "", shown(decisions.most_expensive)
       ),
   ]
+
+
+def _rates_over_training(history, names):
+  return report_plots.svg(
+      report_plots.open_rates,
+      list(zip(*(line["gate_open_rates"] for line in history), strict=True)),
+      rows=names,
+      columns=[str(line["epoch"]) for line in history],
+      column_label="epoch",
+      label="Open rate of each gate over the epochs of training",
+  )
+
+
+def _rates_by_class(decisions, classes, names):
+  return report_plots.svg(
+      report_plots.open_rates,
+      pgates.class_open_rates(decisions.gates, decisions.labels, len(classes)),
+      rows=classes,
+      columns=names,
+      row_label="class",
+      label="Open rate of each gate on each class",
+  )

@@ -2,7 +2,7 @@
 
 import collections
 
-from trainers.comparison import comparison_statistics as statistics
+from trainers.comparison import statistics as statistics
 
 # Shares of the ungated network's multiply-adds at which methods meet.
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -21,25 +21,27 @@ _PRUNED = "prune:0.5"
 
 
 def summarize(results):
-  """Summarizes the cells of a comparison.
+  """Summarizes the trials of a comparison.
 
   Args:
-    results: list of dicts, as of `comparison.read_cell`.
+    results: list of dicts, as of `trials.read_trial`.
 
   Returns:
     A dict for JSON: `dense_macs` of the ungated network; `blocks`, names of
     the blocks; `rows`, one for each method and target; `equal_macs`,
     accuracies and paired differences at equal multiply-adds; `answers`; and
-    `cells`, the results themselves.
+    `trials`, the results themselves.
   """
   groups = _grouped(results)
   reference = groups.get(("ungated", None), results)
   dense = reference[0]["dense_macs"]
-  learned = {key: cells for key, cells in groups.items() if key[1] is not None}
+  learned = {
+      key: trials for key, trials in groups.items() if key[1] is not None
+  }
   return {
       "dense_macs": dense,
       "blocks": results[0]["blocks"],
-      "rows": [_row(key, cells, dense) for key, cells in groups.items()],
+      "rows": [_row(key, trials, dense) for key, trials in groups.items()],
       "equal_macs": _equal_macs(learned, dense),
       "answers": {
           "collapse": _each(learned, _collapse),
@@ -52,35 +54,35 @@ def summarize(results):
 
 
 def _grouped(results):
-  """(method, target) -> cells by seed, in the order that they come in."""
+  """(method, target) -> trials by seed, in the order that they come in."""
   groups = collections.defaultdict(list)
-  for cell in sorted(results, key=lambda cell: cell["seed"]):
-    groups[cell["method"], cell["target_rate"]].append(cell)
+  for trial in sorted(results, key=lambda trial: trial["seed"]):
+    groups[trial["method"], trial["target_rate"]].append(trial)
   return groups
 
 
-def _each(groups, summarize_cells, *arguments):
+def _each(groups, summarize_trials, *arguments):
   return [
       {
           "method": method,
           "target_rate": target,
-          **summarize_cells(cells, *arguments),
+          **summarize_trials(trials, *arguments),
       }
-      for (method, target), cells in groups.items()
+      for (method, target), trials in groups.items()
   ]
 
 
-def _row(key, cells, dense):
+def _row(key, trials, dense):
   method, target = key
   row = {"method": method, "target_rate": target}
   for name in _MEASURES:
-    values = [cell[name] for cell in cells]
+    values = [trial[name] for trial in trials]
     row[name] = None if None in values else statistics.spread(values)
   for kind in ("strategies", "recalibrated"):
-    if kind in cells[0]:
+    if kind in trials[0]:
       row[kind] = {
-          name: _spreads([cell[kind][name] for cell in cells], dense)
-          for name in cells[0][kind]
+          name: _spreads([trial[kind][name] for trial in trials], dense)
+          for name in trials[0][kind]
       }
   return row
 
@@ -100,9 +102,9 @@ def _spread_of(name, evaluations):
 def _equal_macs(groups, dense):
   """Accuracies of each method where it spends equally, by share."""
   curves = collections.defaultdict(lambda: collections.defaultdict(list))
-  for (method, _), cells in groups.items():
-    for cell in cells:
-      curves[method][cell["seed"]].append(cell["curves"])
+  for (method, _), trials in groups.items():
+    for trial in trials:
+      curves[method][trial["seed"]].append(trial["curves"])
   return [_at_share(curves, share, dense) for share in SHARES]
 
 
@@ -137,20 +139,20 @@ def _pairs(ours, theirs):
   return [(ours[s], theirs[s]) for s in sorted(set(ours) & set(theirs))]
 
 
-def _collapse(cells):
+def _collapse(trials):
   """How many gates are almost always or almost never open, when sampled."""
-  shares = [cell["collapsed_share"] for cell in cells]
+  shares = [trial["collapsed_share"] for trial in trials]
   return {
       "collapsed_share": statistics.spread(shares),
       "runs_with_most_collapsed": sum(share > _MOST for share in shares),
   }
 
 
-def _pruned(cells, dense):
+def _pruned(trials, dense):
   """The pruned network against its gated self under MAP."""
-  pruned = [cell["strategies"][_PRUNED] for cell in cells]
-  again = [cell["recalibrated"][_PRUNED] for cell in cells]
-  gated = [cell["strategies"]["map"]["accuracy"] for cell in cells]
+  pruned = [trial["strategies"][_PRUNED] for trial in trials]
+  again = [trial["recalibrated"][_PRUNED] for trial in trials]
+  gated = [trial["strategies"]["map"]["accuracy"] for trial in trials]
 
   def minus_gated(evaluations):
     return statistics.difference([e["accuracy"] for e in evaluations], gated)
@@ -159,8 +161,8 @@ def _pruned(cells, dense):
       "macs_share": statistics.spread([e["macs"] / dense for e in pruned]),
       "parameters_share": statistics.spread(
           [
-              e["parameters"] / cell["parameters"]
-              for e, cell in zip(pruned, cells, strict=True)
+              e["parameters"] / trial["parameters"]
+              for e, trial in zip(pruned, trials, strict=True)
           ]
       ),
       "minus_map": minus_gated(pruned),
@@ -171,16 +173,16 @@ def _pruned(cells, dense):
 def _against_ungated(groups, dense):
   """Gated networks, under MAP, against the ungated one of the same seed."""
   ungated = {
-      cell["seed"]: cell["strategies"]["always_open"]["accuracy"]
-      for cell in groups.get(("ungated", None), [])
+      trial["seed"]: trial["strategies"]["always_open"]["accuracy"]
+      for trial in groups.get(("ungated", None), [])
   }
   found = []
-  for (method, target), cells in groups.items():
+  for (method, target), trials in groups.items():
     if method == "ungated":
       continue
     # Stochastic depth has no decision of its own: its rule runs every block.
     name = "expected" if target is None else "map"
-    gated = {cell["seed"]: cell["strategies"][name] for cell in cells}
+    gated = {trial["seed"]: trial["strategies"][name] for trial in trials}
     accuracy = {seed: e["accuracy"] for seed, e in gated.items()}
     pairs = _pairs(accuracy, ungated)
     if not pairs:
@@ -207,12 +209,12 @@ def _strategies(groups, dense):
   """Each strategy against MAP; a seed counts with the mean of its runs."""
   gains = collections.defaultdict(lambda: collections.defaultdict(list))
   shares = collections.defaultdict(lambda: collections.defaultdict(list))
-  for cells in groups.values():
-    for cell in cells:
-      base = cell["strategies"]["map"]["accuracy"]
-      for name, result in cell["strategies"].items():
-        gains[name][cell["seed"]].append(result["accuracy"] - base)
-        shares[name][cell["seed"]].append(result["macs"] / dense)
+  for trials in groups.values():
+    for trial in trials:
+      base = trial["strategies"]["map"]["accuracy"]
+      for name, result in trial["strategies"].items():
+        gains[name][trial["seed"]].append(result["accuracy"] - base)
+        shares[name][trial["seed"]].append(result["macs"] / dense)
   return [
       {
           "strategy": name,

@@ -1,4 +1,4 @@
-"""Tests of `trainers.comparison.comparison`."""
+"""Tests of `trainers.comparison.trials`."""
 
 import dataclasses
 
@@ -6,9 +6,9 @@ import pytest
 
 from file_io import artifacts
 from tests.helpers import training_runs
-from trainers.comparison import comparison
+from trainers.comparison import trials as trials_lib
 
-METHODS = list(comparison.METHODS)
+METHODS = list(trials_lib.METHODS)
 
 
 def _recipe():
@@ -18,16 +18,16 @@ def _recipe():
 
 
 def test_cells_are_every_method_target_and_seed_one_seed_after_the_other():
-  cells = comparison.make_cells(METHODS, [0.4, 0.8], range(3))
-  assert len(cells) == len(set(cells)) == 3 * (2 + 4 * 2)
-  assert [cell.seed for cell in cells] == [0] * 10 + [1] * 10 + [2] * 10
-  of_one = {(cell.method, cell.target_rate) for cell in cells[:10]}
+  trials = trials_lib.make_trials(METHODS, [0.4, 0.8], range(3))
+  assert len(trials) == len(set(trials)) == 3 * (2 + 4 * 2)
+  assert [trial.seed for trial in trials] == [0] * 10 + [1] * 10 + [2] * 10
+  of_one = {(trial.method, trial.target_rate) for trial in trials[:10]}
   assert of_one == {
       ("ungated", None),
       ("stochastic_depth", None),
       *((m, target) for m in METHODS[2:] for target in (0.4, 0.8)),
   }
-  assert len({cell.name for cell in cells}) == 30
+  assert len({trial.name for trial in trials}) == 30
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_cells_are_every_method_target_and_seed_one_seed_after_the_other():
 def test_cell_sets_gate_loss_target_and_seed_and_keeps_the_recipe(
     method, gate, rate_loss
 ):
-  cell = comparison.Cell(method, 0.4, 3)
-  assert cell.name == f"{method}_0.4/seed3"
-  config = cell.config(_recipe())
+  trial = trials_lib.Trial(method, 0.4, 3)
+  assert trial.name == f"{method}_0.4/seed3"
+  config = trial.config(_recipe())
   assert (config.gate, config.rate_loss) == (gate, rate_loss)
   assert (config.target_rates, config.seed) == ([0.4], 3)
   assert config.learning_rate == 0.3
@@ -62,10 +62,10 @@ def test_cell_sets_gate_loss_target_and_seed_and_keeps_the_recipe(
     ],
 )
 def test_methods_without_learned_gates_have_no_target(method, gate, strategies):
-  (cell,) = comparison.make_cells([method], [0.4, 0.8], [1])
-  assert cell.name == f"{method}/seed1"
-  assert cell.config(_recipe()).gate == gate
-  assert set(cell.strategies()) == strategies
+  (trial,) = trials_lib.make_trials([method], [0.4, 0.8], [1])
+  assert trial.name == f"{method}/seed1"
+  assert trial.config(_recipe()).gate == gate
+  assert set(trial.strategies()) == strategies
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_methods_without_learned_gates_have_no_target(method, gate, strategies):
 )
 def test_lists_that_do_not_fit_are_refused(methods, rates, seeds, message):
   with pytest.raises(ValueError, match=message):
-    comparison.make_cells(methods, rates, seeds)
+    trials_lib.make_trials(methods, rates, seeds)
 
 
 def _write_cell(folder):
@@ -119,9 +119,9 @@ def _write_cell(folder):
 
 
 def test_results_of_a_cell_are_those_of_its_files(tmp_path):
-  cell = comparison.Cell("per_batch_dependent", 0.4, 0)
-  strategies = _write_cell(tmp_path / cell.name)
-  assert comparison.read_cell(tmp_path, cell) == {
+  trial = trials_lib.Trial("per_batch_dependent", 0.4, 0)
+  strategies = _write_cell(tmp_path / trial.name)
+  assert trials_lib.read_trial(tmp_path, trial) == {
       "method": "per_batch_dependent",
       "target_rate": 0.4,
       "seed": 0,
@@ -142,16 +142,18 @@ def test_results_of_a_cell_are_those_of_its_files(tmp_path):
 
 
 def test_cell_is_finished_when_all_its_files_are_there(tmp_path):
-  cell = comparison.Cell("per_batch_dependent", 0.4, 0)
-  ungated = comparison.Cell("ungated", None, 0)
+  trial = trials_lib.Trial("per_batch_dependent", 0.4, 0)
+  ungated = trials_lib.Trial("ungated", None, 0)
   options = {"num_recalibration_batches": 7}
   for name in ("recalibrated.json", "evaluation.json"):
-    assert not comparison.is_finished(tmp_path, cell, **options)
+    assert not trials_lib.is_finished(tmp_path, trial, **options)
     value = {"recalibrate_batch_norm": 7}
-    artifacts.write_json(tmp_path / cell.name / name, value)
-  assert comparison.is_finished(tmp_path, cell, **options)
+    artifacts.write_json(tmp_path / trial.name / name, value)
+  assert trials_lib.is_finished(tmp_path, trial, **options)
   # On as many batches as are asked for.
-  assert not comparison.is_finished(tmp_path, cell, num_recalibration_batches=8)
-  assert not comparison.is_finished(tmp_path, ungated, **options)
+  assert not trials_lib.is_finished(
+      tmp_path, trial, num_recalibration_batches=8
+  )
+  assert not trials_lib.is_finished(tmp_path, ungated, **options)
   artifacts.write_json(tmp_path / ungated.name / "evaluation.json", {})
-  assert comparison.is_finished(tmp_path, ungated, **options)
+  assert trials_lib.is_finished(tmp_path, ungated, **options)

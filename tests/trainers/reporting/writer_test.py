@@ -13,11 +13,11 @@ from file_io import artifacts
 import image_data
 from tests.helpers import compared_runs
 from tests.helpers import training_runs
-from trainers.comparison import comparison_summary
-from trainers.comparison import comparison_table
+from trainers.comparison import summary as comparison_summary
+from trainers.comparison import table as comparison_table
 from trainers.evaluation import run_folder
-from trainers.reporting import report_measurements
-from trainers.reporting import report_writer
+from trainers.reporting import measurements as report_measurements
+from trainers.reporting import writer as report_writer
 from trainers.training import networks
 
 BLOCKS = ["stage1_block0", "stage2_block0", "stage3_block0"]
@@ -89,7 +89,7 @@ def test_examples_are_those_of_map_on_the_evaluated_split(run):
   shares = re.findall(r"(\d+) % of the MACs", page)
   assert [int(share) for share in shares] == [
       round(100 * found.macs[index] / 800_000)
-      for index in (*found.cheapest, *found.dearest)
+      for index in (*found.cheapest, *found.most_expensive)
   ]
 
 
@@ -155,8 +155,8 @@ def test_page_of_a_comparison_shows_its_tables_and_plots(comparison):
   value = artifacts.read_json(comparison / "comparison.json")
   for title, _, header, rows in comparison_table.tables(value):
     assert title in text
-    for cell in itertools.chain(header, *rows):
-      assert cell in text
+    for trial in itertools.chain(header, *rows):
+      assert trial in text
   assert page.count("<svg") == 3
   for words in ("ungated network<", "Pareto front<", "pruned<", "block1<"):
     assert words in page

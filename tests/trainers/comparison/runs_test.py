@@ -1,4 +1,4 @@
-"""Tests of `trainers.comparison.comparison_runs`."""
+"""Tests of `trainers.comparison.runs`."""
 
 import dataclasses
 import os
@@ -11,10 +11,10 @@ import pytest
 
 from file_io import artifacts
 from tests.helpers import training_runs
-from trainers.comparison import comparison
-from trainers.comparison import comparison_runs
+from trainers.comparison import runs as comparison_runs
+from trainers.comparison import trials as trials_lib
 
-CELLS = comparison.make_cells(
+CELLS = trials_lib.make_trials(
     ["ungated", "per_batch_dependent"], [0.4, 0.6], range(2)
 )
 
@@ -23,7 +23,7 @@ class _Process:
   """In place of a training or an evaluation: writes its last file."""
 
   started = []
-  failing = frozenset()  # Names of cells whose training fails.
+  failing = frozenset()  # Names of trials whose training fails.
   on_start = staticmethod(lambda process: None)
 
   def __init__(self, command, *, stdout, stderr, env):
@@ -81,8 +81,8 @@ def _runs(workdir, settings=None, *, batches=7, **options):
 
 def _are_finished(workdir):
   return [
-      comparison.is_finished(workdir, cell, num_recalibration_batches=7)
-      for cell in CELLS
+      trials_lib.is_finished(workdir, trial, num_recalibration_batches=7)
+      for trial in CELLS
   ]
 
 
@@ -117,7 +117,7 @@ def test_what_is_finished_is_not_run_again(tmp_path, processes):
   _runs(tmp_path).run(echo=lambda line: None)
   processes.started.clear()
   # One without its evaluation, one not even trained.
-  first, second = (tmp_path / cell.name for cell in CELLS[1:3])
+  first, second = (tmp_path / trial.name for trial in CELLS[1:3])
   (first / "evaluation.json").unlink()
   for path in second.iterdir():
     path.unlink()
@@ -206,9 +206,9 @@ def test_jobs_run_side_by_side_and_share_the_cores(
       processes, "on_start", staticmethod(lambda process: both.wait())
   )
   monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
-  cells = CELLS[1:3]
+  trials = CELLS[1:3]
   runs = comparison_runs.ComparisonRuns(
-      cells, _recipe(), tmp_path, num_recalibration_batches=7, num_jobs=2
+      trials, _recipe(), tmp_path, num_recalibration_batches=7, num_jobs=2
   )
   runs.run(echo=lambda line: None)
   for process in processes.started:

@@ -7,9 +7,9 @@ import image_data
 import pgates
 from run_data import reader
 from trainers.evaluation import run_folder
-from trainers.reporting import report_comparison
-from trainers.reporting import report_measurements
-from trainers.reporting import report_run
+from trainers.reporting import comparison as report_comparison
+from trainers.reporting import measurements as report_measurements
+from trainers.reporting import run as report_run
 
 
 def write_report(workdir, *, reference=None, data_dir=None):

@@ -1,4 +1,4 @@
-"""Tests of `trainers.reporting.report_measurements`."""
+"""Tests of `trainers.reporting.measurements`."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import pgates
 from tests.helpers import gated_networks
-from trainers.reporting import report_measurements
+from trainers.reporting import measurements as report_measurements
 
 NUM, BATCH, SHOWN = 23, 8, 3
 
@@ -47,8 +47,8 @@ def test_extremes_are_the_cheapest_and_the_most_expensive(found, images):
   ordered = sorted(range(NUM), key=lambda i: (found.macs[i], i))
   assert found.cheapest == ordered[:SHOWN]
   ordered = sorted(range(NUM), key=lambda i: (-found.macs[i], i))
-  assert found.dearest == ordered[:SHOWN]
-  assert set(found.extremes) == {*found.cheapest, *found.dearest}
+  assert found.most_expensive == ordered[:SHOWN]
+  assert set(found.extremes) == {*found.cheapest, *found.most_expensive}
   for index, pixels in found.extremes.items():
     assert pixels.dtype == np.uint8
     np.testing.assert_allclose(pixels, images[index], atol=0.5)
