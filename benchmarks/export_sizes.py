@@ -13,8 +13,8 @@ from absl import app
 from absl import logging
 import tensorflow as tf
 
+from benchmarks import environment
 from benchmarks import gated_networks
-from benchmarks import interleaved
 from export.saved_model import saved_models
 from export.saved_model import serving
 from file_io import artifacts
@@ -70,7 +70,7 @@ def main(argv):
         ),
         flush=True,
     )
-  result = {**interleaved.environment(None), "rows": rows}
+  result = {**environment.describe(None), "rows": rows}
   artifacts.write_json(argv[1], result)
 
 

@@ -17,8 +17,9 @@ from absl import app
 from absl import logging
 import tensorflow as tf
 
-from benchmarks import interleaved
+from benchmarks import environment
 from benchmarks import jpeg_records
+from export.auto import interleaved
 from file_io import artifacts
 import image_data
 
@@ -120,7 +121,7 @@ def main(argv):
       "image_size": _SIZE,
       "batch_size": _BATCH,
       "bytes_per_image": size / _NUM_IMAGES,
-      **interleaved.environment(None),
+      **environment.describe(None),
       "pipelines": result,
   }
   artifacts.write_json(argv[1], value)

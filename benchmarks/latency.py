@@ -19,7 +19,7 @@ from absl import flags
 from absl import logging
 import tensorflow as tf
 
-from benchmarks import interleaved
+from benchmarks import environment
 from benchmarks import skipping
 from file_io import artifacts
 
@@ -61,7 +61,7 @@ def main(argv):
       "weights": "random" if _WORKDIR.value is None else "trained",
       "image_shape": images.shape[1:],
       "dense_macs": model.macs.dense,
-      **interleaved.environment(_THREADS.value),
+      **environment.describe(_THREADS.value),
       "rows": rows,
   }
   artifacts.write_json(_OUTPUT.value, result)
@@ -77,7 +77,7 @@ def _print(row):
       limit = times.get("ratio_to_limit")
       print(
           f"  {engine:<12}{name:<12}"
-          f"{interleaved.time_text(times['median_ms']):>12}"
+          f"{environment.time_text(times['median_ms']):>12}"
           f"{times['ratio']:>7.2f}"
           + (f"   {limit:.2f} of the limit" if limit else ""),
           flush=True,

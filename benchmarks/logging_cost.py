@@ -15,7 +15,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
-from benchmarks import interleaved
+from benchmarks import environment
 from file_io import artifacts
 import image_data
 from trainers.settings import flags as shared_flags
@@ -68,7 +68,7 @@ def main(argv):
   result = {
       "network": config.network,
       "dataset": config.dataset,
-      **interleaved.environment(None),
+      **environment.describe(None),
       **result,
   }
   artifacts.write_json(_OUTPUT.value, result)

@@ -24,8 +24,9 @@ from absl import logging
 import keras
 import tensorflow as tf
 
-from benchmarks import interleaved
+from benchmarks import environment
 from benchmarks import train_step
+from export.auto import interleaved
 from file_io import artifacts
 import pgates
 from pgates.layers import executions
@@ -207,7 +208,7 @@ def main(argv):
       settings, shared_flags.WORKDIR.value, num_seeds=_SEEDS.value
   )
   value = {
-      **interleaved.environment(None),
+      **environment.describe(None),
       "runs": found,
       "routed_minus_masked": differences(found),
       "resnet50_steps": _measure_steps(),

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from benchmarks import engines
 from benchmarks import gated_networks
-from benchmarks import interleaved
 from export import sources
+from export.auto import interleaved
 import image_data
 import pgates
 

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import interleaved
 from benchmarks import kernel_times
+from export.auto import interleaved
 import pgates
 from trainers.training import distribution
 

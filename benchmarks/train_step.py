@@ -12,7 +12,7 @@ About ten minutes on two cores.
 
 from absl import app
 
-from benchmarks import interleaved
+from benchmarks import environment
 from benchmarks import kernel_times
 from benchmarks import step_measurements
 from file_io import artifacts
@@ -118,9 +118,9 @@ def _measure_replicas():
 
 def _print_times(times, remark=""):
   for name, row in times.items():
-    low, high = map(interleaved.time_text, row["quartiles_ms"])
+    low, high = map(environment.time_text, row["quartiles_ms"])
     print(
-        f"  {name:<20}{interleaved.time_text(row['median_ms']):>12}"
+        f"  {name:<20}{environment.time_text(row['median_ms']):>12}"
         f" ({low} to {high})"
         f"{row['ratio']:>8.3f} {remark}".rstrip(),
         flush=True,
@@ -130,7 +130,7 @@ def _print_times(times, remark=""):
 
 def _print_ops(ops_ms):
   for kind, milliseconds in ops_ms.items():
-    time = interleaved.time_text(milliseconds)
+    time = environment.time_text(milliseconds)
     print(f"    {kind:<36}{time:>12}", flush=True)
 
 
@@ -141,7 +141,7 @@ def main(argv):
       "network": _NETWORK,
       "image_size": _SIZE,
       "target_ratio": _TARGET_RATIO,
-      **interleaved.environment(None),
+      **environment.describe(None),
       "step_times": _measure_times(),
       "memory_bytes": _measure_memory(),
       "kernels": _measure_kernels(),

@@ -48,8 +48,8 @@ def test_tflite_computes_the_network(model, dynamic):
   if expected is None:
     expected = tf.nn.softmax(measured.predict(images, verbose=0)["logits"])
   for image, probabilities in zip(images, expected, strict=True):
-    image = tf.constant(image[None])
-    outputs = run(image, _thresholds(image))
+    image = image[None]
+    outputs = run(image, np.float32(_thresholds(image)[0]))
     np.testing.assert_allclose(
         outputs["probabilities"][0], probabilities, atol=1e-4
     )

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import input_pipeline
-from benchmarks import interleaved
 from benchmarks import jpeg_records
+from export.auto import interleaved
 import image_data
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks import interleaved
+from benchmarks import environment
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -30,4 +30,4 @@ def test_the_program_writes_what_it_measured(tmp_path):
   (row,) = result["rows"]
   for name, times in row["tflite"].items():
     assert 0 < times["minimum_ms"] <= times["median_ms"]
-    assert interleaved.time_text(times["median_ms"]) in done.stdout, name
+    assert environment.time_text(times["median_ms"]) in done.stdout, name

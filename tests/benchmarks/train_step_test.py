@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks import interleaved
+from benchmarks import environment
 from benchmarks import kernel_times
 from benchmarks import step_measurements
 from benchmarks import train_step
@@ -157,7 +157,7 @@ def test_the_program_writes_what_it_measured(tmp_path, monkeypatch, capsys):
       "_SMALL_REPEATS": 3,
   }.items():
     monkeypatch.setattr(train_step, name, value)
-  monkeypatch.setattr(interleaved.sys, "argv", [interleaved.__file__])
+  monkeypatch.setattr(environment.sys, "argv", [environment.__file__])
   path = tmp_path / "result.json"
   train_step.main(["train_step", str(path)])
   result = json.loads(path.read_text())
@@ -171,7 +171,7 @@ def test_the_program_writes_what_it_measured(tmp_path, monkeypatch, capsys):
   for row in (times["gated"], replicas["with_rate_loss"]):
     low, high = row["quartiles_ms"]
     assert low <= row["median_ms"] <= high
-    assert interleaved.time_text(row["median_ms"]) in printed
+    assert environment.time_text(row["median_ms"]) in printed
   for name in ("gated", "ungated"):
     found = result["kernels"][name]
     assert len(found["top_ops_ms"]) == 10
