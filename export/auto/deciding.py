@@ -6,12 +6,12 @@ import pathlib
 import tempfile
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from export.auto import block_times
 from export.auto import choice
 from export.auto import costs as costs_lib
+from export.auto import decisions as decisions_lib
 from export.auto import probes
 from export.auto import whole_times
 import pgates
@@ -94,18 +94,18 @@ def choose(
     ValueError: if the file of costs is of another network.
   """
   resolved, rule = strategy.resolve(model, validation_data)
-  if choice.DECIDING not in _start(resolved):
+  if choice.DECIDING not in decisions_lib.of_network(resolved):
     return _nothing_to_choose(resolved, rule)
   costs = _costs(resolved, format, options)
-  measure = _Measurement(resolved, rule, validation_data)
+  measure = decisions_lib.Measurement(resolved, rule, validation_data)
   decisions, rows = choice.choose(
       costs.blocks,
-      _start(resolved),
+      decisions_lib.of_network(resolved),
       measure,
       max_accuracy_drop=options.max_accuracy_drop / 100,
   )
   found = Chosen(
-      *applied(resolved, rule, decisions),
+      *decisions_lib.applied(resolved, rule, decisions),
       decisions=decisions,
       rows=rows,
       costs=costs,
@@ -117,22 +117,6 @@ def choose(
   return _not_slower(resolved, rule, found, measure, format, options)
 
 
-def applied(
-    model: pgates.GatedModel,
-    rule: pgates.Strategy,
-    decisions: choice.Decisions,
-) -> tuple[pgates.GatedModel, pgates.Strategy]:
-  """A network with decisions, and what is left to decide."""
-  of = {kind: _indices(decisions, kind) for kind in set(decisions)}
-  gates = [block.gate is not None for block in _calls(model)]
-  removed = [i for i in of.get(choice.REMOVED, []) if gates[i]]
-  opened = [i for i in of.get(choice.OPEN, []) if gates[i]]
-  smaller = pgates.prune(model, removed, always_open=opened)
-  if choice.DECIDING in of:
-    return smaller, rule
-  return smaller, pgates.parse_strategy("always_open")
-
-
 def restored(
     model: pgates.GatedModel,
     strategy: pgates.Strategy,
@@ -141,38 +125,7 @@ def restored(
 ) -> tuple[pgates.GatedModel, pgates.Strategy]:
   """What `choose` exported, from the decisions that it wrote down."""
   resolved, rule = strategy.resolve(model, validation_data)
-  return applied(resolved, rule, tuple(decisions))
-
-
-class _Measurement:
-  """Accuracy and open rates on validation data, by decisions."""
-
-  def __init__(self, model, rule, validation_data):
-    self._model, self._rule = model, rule
-    self.validation_data = validation_data
-    self._known = {}
-
-  def __call__(self, decisions):
-    if decisions not in self._known:
-      smaller, left = applied(self._model, self._rule, decisions)
-      found = pgates.collect(
-          pgates.with_strategy(smaller, left),
-          self.validation_data,
-          lambda outputs, labels: {
-              "hits": outputs["logits"].argmax(-1) == labels.reshape(-1),
-              "gates": outputs["gates"],
-          },
-      )
-      self._known[decisions] = _Measured(
-          float(found["hits"].mean()), found["gates"].mean(axis=0)
-      )
-    return self._known[decisions]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Measured:
-  accuracy: float
-  open_rates: np.ndarray
+  return decisions_lib.applied(resolved, rule, tuple(decisions))
 
 
 def _costs(model, format, options):
@@ -196,21 +149,25 @@ def _not_slower(model, rule, found, measure, format, options):
   )
   ungated = tuple(
       decision if block.branch is None else choice.OPEN
-      for decision, block in zip(_start(model), _calls(model), strict=True)
+      for decision, block in zip(
+          decisions_lib.of_network(model),
+          pgates.gated_calls(model),
+          strict=True,
+      )
   )
-  lowest = measure(_start(model)).accuracy - options.max_accuracy_drop / 100
+  lowest = (
+      measure(decisions_lib.of_network(model)).accuracy
+      - options.max_accuracy_drop / 100
+  )
   candidates = {"auto": found.decisions, "ungated": ungated}
   # The same without any gate, if that loses nothing.
   if opened not in candidates.values() and measure(opened).accuracy >= lowest:
     candidates["opened"] = opened
   networks = {
-      name: applied(model, rule, decisions)
+      name: decisions_lib.applied(model, rule, decisions)
       for name, decisions in candidates.items()
   }
-  images = np.concatenate(
-      [images for images, _ in measure.validation_data.take(1)]
-  )
-  ratios = _ratios(networks, images, rule, format, size)
+  ratios = _ratios(networks, measure.images(), rule, format, size)
   best = min(ratios, key=ratios.get)
   model, strategy = networks[best]
   return dataclasses.replace(
@@ -242,8 +199,8 @@ def _ratios(networks, images, rule, format, batch_size):
 
 
 def _nothing_to_choose(model, rule):
-  decisions = _start(model)
-  smaller, strategy = applied(model, rule, decisions)
+  decisions = decisions_lib.of_network(model)
+  smaller, strategy = decisions_lib.applied(model, rule, decisions)
   return Chosen(
       smaller,
       strategy,
@@ -268,21 +225,3 @@ def _outcome(best, ratios):
         f"{ratios['auto']:.2f}: no gate is exported."
     )
   return f"It takes {ratios['auto']:.2f} of the ungated network's time."
-
-
-def _start(model):
-  kinds = []
-  for block in _calls(model):
-    if block.branch is None:
-      kinds.append(choice.REMOVED)
-    else:
-      kinds.append(choice.OPEN if block.gate is None else choice.DECIDING)
-  return tuple(kinds)
-
-
-def _calls(model):
-  return pgates.gated_calls(model)
-
-
-def _indices(decisions, kind):
-  return [i for i, decision in enumerate(decisions) if decision == kind]

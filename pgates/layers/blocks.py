@@ -88,7 +88,9 @@ class GatedResidual(keras.layers.Layer):
     self.macs = macs
 
   def build(self, input_shape):
-    self._check_channels()
+    sublayers.check_channels_last(
+        sublayers.descendants(self), where=f"the block {self.name}"
+    )
     for layer in (self.branch, self.gate, self.shortcut):
       if layer is not None and not layer.built:
         layer.build(input_shape)
@@ -102,17 +104,6 @@ class GatedResidual(keras.layers.Layer):
             f"The branch of {self.name} must end in the shape of its shortcut, "
             f"{expected}. Received: {received}. Give a `shortcut` layer that "
             "changes the shape as the branch does."
-        )
-
-  def _check_channels(self):
-    for layer in sublayers.descendants(self):
-      if getattr(layer, "data_format", None) == "channels_first":
-        raise ValueError(
-            f"{layer.name}, in the block {self.name}, has "
-            "data_format='channels_first'; gates, batch norms and routing "
-            "expect [batch, ..., channels]. Build it with "
-            "data_format='channels_last' (Keras's default is that of "
-            "`keras.config.image_data_format()`)."
         )
 
   def call(

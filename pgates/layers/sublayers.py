@@ -4,6 +4,8 @@ Keras saves what a layer is given; of the layers that it builds itself, it saves
 the weights alone, so that frozen ones would thaw.
 """
 
+from collections.abc import Iterable
+
 import keras
 
 
@@ -26,6 +28,25 @@ def descendants(layer):
   inner = [*named(layer).values(), *getattr(layer, "layers", ())]
   for each in {id(each): each for each in inner}.values():
     yield from descendants(each)
+
+
+def check_channels_last(
+    layers: Iterable[keras.layers.Layer], *, where: str
+) -> None:
+  """Raises a ValueError if a layer has its channels first.
+
+  Args:
+    layers: to look at.
+    where: they are, for the message.
+  """
+  for layer in layers:
+    if getattr(layer, "data_format", None) == "channels_first":
+      raise ValueError(
+          f"{layer.name}, in {where}, has data_format='channels_first'; gates, "
+          "batch norms and routing expect [batch, ..., channels]. Build it "
+          "with data_format='channels_last' (Keras's default is that of "
+          "`keras.config.image_data_format()`)."
+      )
 
 
 def frozen_names(layer):

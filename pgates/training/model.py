@@ -6,6 +6,7 @@ import tensorflow as tf
 from pgates import graphs
 from pgates.costs import model_macs
 from pgates.layers import replicas
+from pgates.layers import sublayers
 from pgates.training import batches
 from pgates.training import logs as logs_lib
 from pgates.training import loss_scaling
@@ -53,7 +54,7 @@ class GatedModel(symbolic_build.BuiltModel):
   def __init__(self, *args, **kwargs):
     super().__init__(*args, **kwargs)
     model_checks.check_outputs(self.output, graphs.OUTPUTS)
-    model_checks.check_channels(self.layers)
+    sublayers.check_channels_last(self.layers, where="the model")
     self._macs = None
 
   @property

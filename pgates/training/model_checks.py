@@ -13,18 +13,6 @@ def check_outputs(outputs, names):
     )
 
 
-def check_channels(layers):
-  """Raises a ValueError if a layer of a model has its channels first."""
-  for layer in layers:
-    if getattr(layer, "data_format", None) == "channels_first":
-      raise ValueError(
-          f"{layer.name} has data_format='channels_first'; gates expect "
-          "[batch, ..., channels]. Build the model with "
-          "data_format='channels_last' (Keras's default is that of "
-          "`keras.config.image_data_format()`)."
-      )
-
-
 def check_columns(gates, counted):
   """Raises a ValueError unless each gated block has a column.
 
