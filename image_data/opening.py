@@ -1,6 +1,9 @@
 """Opens data sets by name: those of TFDS, and folders of images."""
 
+from collections.abc import Iterator
+import contextlib
 import difflib
+import io
 import os
 import re
 from typing import NamedTuple
@@ -97,9 +100,11 @@ def open_dataset(
   data_dir = os.path.expanduser(os.fspath(data_dir))
   builder = _find_builder(name, data_dir=data_dir)
   _check_classified_images(builder)
-  if not builder.is_prepared() and builder.name in _OWN_BUILDERS:
-    builder = _prepare(_OWN_BUILDERS[builder.name], data_dir=data_dir)
-  if not builder.is_prepared():
+  with _silent_tfds():
+    if not builder.is_prepared() and builder.name in _OWN_BUILDERS:
+      builder = _prepare(_OWN_BUILDERS[builder.name], data_dir=data_dir)
+    is_prepared = builder.is_prepared()
+  if not is_prepared:
     raise FileNotFoundError(
         f"Data set {name!r} is not prepared in {data_dir!r}: there is no"
         f" {builder.data_dir!r}. Prepare it where there is network, with"
@@ -152,6 +157,19 @@ def _check_classified_images(builder: tfds.core.DatasetBuilder):
     )
 
 
+@contextlib.contextmanager
+def _silent_tfds() -> Iterator[None]:
+  """Hides TFDS's bars and its words of a download that is none; no errors."""
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)
+  hidden = io.StringIO()
+  try:
+    with contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden):
+      yield
+  finally:
+    logging.set_verbosity(verbosity)
+
+
 def _prepare(
     builder_class: type[tfds.core.DatasetBuilder], *, data_dir: str
 ) -> tfds.core.DatasetBuilder:
@@ -160,7 +178,6 @@ def _prepare(
   TFDS writes into a folder of its own and renames it when it is complete.
   """
   builder = builder_class(data_dir=data_dir)
-  logging.info("Preparing %s in %s.", builder.name, builder.data_dir)
   try:
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(try_download_gcs=False)

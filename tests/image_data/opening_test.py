@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+from absl import logging
 import pytest
 import tensorflow_datasets as tfds
 
@@ -46,6 +47,16 @@ def fixture_no_network(monkeypatch):
   # TensorFlow's own file system reads this list in the cloud, not a socket of
   # Python's.
   monkeypatch.setattr(tfds.core.community, "community_register", refuse)
+
+
+def test_first_use_says_nothing_of_downloads(tmp_path, capsys, caplog):
+  verbosity = logging.get_verbosity()
+  assert image_data.open_dataset("digits", data_dir=tmp_path)
+  with pytest.raises(FileNotFoundError):
+    image_data.open_dataset("mnist", data_dir=tmp_path)
+  assert capsys.readouterr() == ("", "")
+  assert not [r for r in caplog.records if r.levelname == "WARNING"]
+  assert logging.get_verbosity() == verbosity
 
 
 def test_own_dataset_is_prepared_on_first_use(tmp_path, no_network):
