@@ -25,7 +25,7 @@ import keras
 import tensorflow as tf
 
 from benchmarks import environment
-from benchmarks import train_step
+from benchmarks import step_measurements
 from export.auto import interleaved
 from file_io import artifacts
 import pgates
@@ -167,11 +167,15 @@ def step_times(*, network, image_size, batch_size, open_rate, repeats):
       "image_size": image_size,
   }
   steps = {
-      "ungated": train_step.make_step(gate="none", rate_loss=False, **sizes)
+      "ungated": step_measurements.make_step(
+          gate="none", rate_loss=False, **sizes
+      )
   }
   for way in WAYS:
     with computing(way):
-      steps[way] = train_step.make_step(gate=gate, rate_loss=True, **sizes)
+      steps[way] = step_measurements.make_step(
+          gate=gate, rate_loss=True, **sizes
+      )
       steps[way]()  # Traced here.
   times = interleaved.measure(steps, repeats=repeats, warmup=1)
   return interleaved.summary(times, "ungated")
@@ -185,7 +189,7 @@ def _measure_steps():
         "open_rate": open_rate,
         "repeats": repeats,
     }
-    times = train_step.in_fresh_process(
+    times = step_measurements.in_fresh_process(
         step_times, network="resnet50", image_size=224, **sizes
     )
     rows.append({**sizes, **times})

@@ -45,7 +45,6 @@ class GatedResidual(keras.layers.Layer):
     execution: `masked` (compute, then multiply), `routed` (compute only for
       open gates) or `conditional` (the same, for a batch of one with static
       shapes); the latter two for inference only.
-    strategy: what `rule` was called in the graphs of older files.
 
   Returns:
     `(outputs, gate, gate_logit)`: [batch, ..., channels], and two float32
@@ -55,6 +54,7 @@ class GatedResidual(keras.layers.Layer):
   Raises:
     ValueError: if an argument is out of its range, or a layer of the block
       has its channels first.
+    TypeError: if `rule` is given under its old name, `strategy`.
 
   References:
     Herrmann, Bowen, Zabih, arXiv 1812.04180v1.
@@ -86,6 +86,18 @@ class GatedResidual(keras.layers.Layer):
     self.activation = keras.activations.get(activation)
     self.activated_inputs = activated_inputs
     self.macs = macs
+    self._is_deserialized = False
+
+  def __call__(self, *args, **kwargs):
+    if "strategy" in kwargs:
+      # Graphs of older files call their blocks so; the new graph says `rule`.
+      if not self._is_deserialized:
+        raise TypeError(
+            f"{self.name}: the call argument `strategy` is now called `rule`. "
+            f"Received: strategy={kwargs['strategy']!r}"
+        )
+      kwargs["rule"] = kwargs.pop("strategy")
+    return super().__call__(*args, **kwargs)
 
   def build(self, input_shape):
     sublayers.check_channels_last(
@@ -113,7 +125,6 @@ class GatedResidual(keras.layers.Layer):
       training=None,
       rule=None,
       execution="masked",
-      strategy=None,
   ):
     executions.check_execution(execution)
     if training and execution != "masked":
@@ -127,8 +138,6 @@ class GatedResidual(keras.layers.Layer):
     inputs, observed = self.gate.observe(inputs)
     logits = self.gate(observed)
     shortcut = self._shortcut(inputs)
-    # Of two, the one that was set last: a graph may hold the old name.
-    rule = strategy if rule is None else rule
     if rule is None:
       rule = "sampled" if training else self.gate.default_rule
     rule = gate_rules.parse(rule)
@@ -138,27 +147,12 @@ class GatedResidual(keras.layers.Layer):
     options = {"activation": self.activation}
     if execution != "masked":
       options["closed"] = self._closed
-    elif training and self._ends_in_batch_norm():
-      options["scaled_branch"] = self._scaled_branch
+    elif training:
+      options["scaled_branch"] = normalization.scaled_branch(self.branch)
     outputs = getattr(executions, execution)(
         self.branch, inputs, shortcut, gates, scales, **options
     )
     return outputs, gates, logits
-
-  def _ends_in_batch_norm(self):
-    # A subclass may call its layers in a way of its own.
-    if type(self.branch) is not keras.Sequential:
-      return False
-    last = self.branch.layers[-1]
-    is_ours = type(last) is normalization.BatchNormalization
-    return is_ours and last.can_scale()
-
-  def _scaled_branch(self, inputs, scales):
-    *layers, norm = self.branch.layers
-    outputs = inputs
-    for layer in layers:
-      outputs = layer(outputs)
-    return norm.scaled(outputs, scales)
 
   def _open(self, inputs, shortcut):
     return self.activation(shortcut + self.branch(inputs))
@@ -242,4 +236,6 @@ class GatedResidual(keras.layers.Layer):
         name: keras.saving.deserialize_keras_object(config[name])
         for name in ("branch", "gate", "shortcut")
     }
-    return cls(**{**config, **layers})
+    block = cls(**{**config, **layers})
+    block._is_deserialized = True
+    return block

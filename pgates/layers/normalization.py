@@ -1,5 +1,7 @@
 """Batch normalisation that knows of replicas without examples."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -90,3 +92,31 @@ class BatchNormalization(keras.layers.BatchNormalization):
 def _in_parts():
   """Whether the global batch is split over replicas."""
   return replicas.num_replicas() > 1 and replicas.current_batch() is not None
+
+
+def scaled_branch(
+    branch: keras.layers.Layer,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None:
+  """A branch multiplied by a factor of each example, in its last batch norm.
+
+  Args:
+    branch: of a block.
+
+  Returns:
+    A callable of inputs [batch, ...] and scales [batch]; None where the branch
+    does not end in a batch norm that can scale.
+  """
+  # A subclass may call its layers in a way of its own.
+  if type(branch) is not keras.Sequential:
+    return None
+  *layers, norm = branch.layers
+  if type(norm) is not BatchNormalization or not norm.can_scale():
+    return None
+
+  def scaled(inputs, scales):
+    outputs = inputs
+    for layer in layers:
+      outputs = layer(outputs)
+    return norm.scaled(outputs, scales)
+
+  return scaled
