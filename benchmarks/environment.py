@@ -34,14 +34,6 @@ def describe(num_threads):
   }
 
 
-def time_text(milliseconds: float) -> str:
-  """Writes a time for people: below 10 ms in microseconds, `713 us`."""
-  microseconds = round(1000 * milliseconds)
-  if abs(microseconds) < 10_000:
-    return f"{microseconds:,} us"
-  return f"{milliseconds:,.1f} ms"
-
-
 def _cpu():
   path = pathlib.Path("/proc/cpuinfo")
   lines = path.read_text().splitlines() if path.exists() else []

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from benchmarks import environment
 from benchmarks import skipping
+from export.auto import interleaved
 from file_io import artifacts
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON to write", required=True)
@@ -77,7 +78,7 @@ def _print(row):
       limit = times.get("ratio_to_limit")
       print(
           f"  {engine:<12}{name:<12}"
-          f"{environment.time_text(times['median_ms']):>12}"
+          f"{interleaved.time_text(times['median_ms']):>12}"
           f"{times['ratio']:>7.2f}"
           + (f"   {limit:.2f} of the limit" if limit else ""),
           flush=True,

@@ -15,6 +15,7 @@ from absl import app
 from benchmarks import environment
 from benchmarks import kernel_times
 from benchmarks import step_measurements
+from export.auto import interleaved
 from file_io import artifacts
 
 _NETWORK, _SIZE = "resnet50", 224
@@ -118,9 +119,9 @@ def _measure_replicas():
 
 def _print_times(times, remark=""):
   for name, row in times.items():
-    low, high = map(environment.time_text, row["quartiles_ms"])
+    low, high = map(interleaved.time_text, row["quartiles_ms"])
     print(
-        f"  {name:<20}{environment.time_text(row['median_ms']):>12}"
+        f"  {name:<20}{interleaved.time_text(row['median_ms']):>12}"
         f" ({low} to {high})"
         f"{row['ratio']:>8.3f} {remark}".rstrip(),
         flush=True,
@@ -130,7 +131,7 @@ def _print_times(times, remark=""):
 
 def _print_ops(ops_ms):
   for kind, milliseconds in ops_ms.items():
-    time = environment.time_text(milliseconds)
+    time = interleaved.time_text(milliseconds)
     print(f"    {kind:<36}{time:>12}", flush=True)
 
 

@@ -16,6 +16,7 @@ from absl import flags
 
 from export.auto import block_times
 from export.auto import costs as costs_lib
+from export.auto import interleaved
 from export.auto import probes
 
 _PROBES = flags.DEFINE_string(
@@ -49,8 +50,9 @@ def main(argv: list[str]) -> None:
     sys.exit(f"export.measure_costs: {error}")
   for block in costs.blocks:
     print(
-        f"{block.name:<24}branch {block.branch:>9,.0f} us   "
-        f"gate {block.gate:>7,.0f} us"
+        f"{block.name:<24}"
+        f"branch {interleaved.time_text(block.branch / 1000):>12}   "
+        f"gate {interleaved.time_text(block.gate / 1000):>12}"
     )
   print(f"Wrote {_OUTPUT.value}.")
 

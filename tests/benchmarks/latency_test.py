@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks import environment
+from export.auto import interleaved
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -30,4 +30,4 @@ def test_the_program_writes_what_it_measured(tmp_path):
   (row,) = result["rows"]
   for name, times in row["tflite"].items():
     assert 0 < times["minimum_ms"] <= times["median_ms"]
-    assert environment.time_text(times["median_ms"]) in done.stdout, name
+    assert interleaved.time_text(times["median_ms"]) in done.stdout, name

@@ -10,6 +10,7 @@ from benchmarks import environment
 from benchmarks import kernel_times
 from benchmarks import step_measurements
 from benchmarks import train_step
+from export.auto import interleaved
 import pgates
 
 SIZES = {"network": "cifar_resnet8", "image_size": 8}
@@ -171,7 +172,7 @@ def test_the_program_writes_what_it_measured(tmp_path, monkeypatch, capsys):
   for row in (times["gated"], replicas["with_rate_loss"]):
     low, high = row["quartiles_ms"]
     assert low <= row["median_ms"] <= high
-    assert environment.time_text(row["median_ms"]) in printed
+    assert interleaved.time_text(row["median_ms"]) in printed
   for name in ("gated", "ungated"):
     found = result["kernels"][name]
     assert len(found["top_ops_ms"]) == 10

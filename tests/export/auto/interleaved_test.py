@@ -42,3 +42,21 @@ def test_ratios_are_within_a_round():
   assert result["ungated"]["ratio"] == 1
   assert result["dynamic"]["median_ms"] == pytest.approx(600)
   assert result["dynamic"]["minimum_ms"] == pytest.approx(500)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0.0, "0 us"),
+        (0.0483, "48 us"),
+        (0.7125, "712 us"),
+        (-1.5, "-1,500 us"),
+        (9.9994, "9,999 us"),
+        (9.9996, "10.0 ms"),
+        (10.0, "10.0 ms"),
+        (-12.34, "-12.3 ms"),
+        (1220.04, "1,220.0 ms"),
+    ],
+)
+def test_short_times_are_in_microseconds(milliseconds, text):
+  assert interleaved.time_text(milliseconds) == text
