@@ -125,7 +125,7 @@ def test_rebuild_calls_every_block_as_told(make):
   def call(layer, *args, **kwargs):
     if isinstance(layer, pgates.GatedResidual):
       called.append(layer.name)
-      kwargs["strategy"] = "always_open"
+      kwargs["rule"] = "always_open"
     return layer(*args, **kwargs)
 
   for block in pgates.gated_blocks(model):
