@@ -159,7 +159,7 @@ def test_call_with_gives_every_block_its_settings(make):
   ]
   assert len(settings) == len(_names(model)) > 2
   for given in settings:
-    assert given["strategy"] == "always_open"
+    assert given["rule"] == "always_open"
     assert given["execution"] == "routed"
   if make is _flat_model:
     gates = copy(np.ones((5, 4), np.float32))["gates"]
