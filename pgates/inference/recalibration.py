@@ -1,23 +1,24 @@
 """Re-estimation of batch-norm statistics under an inference strategy."""
 
+from collections.abc import Iterator
+import contextlib
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pgates.inference import strategies
+from pgates.inference import strategy as strategy_lib
 from pgates.layers import gate_rules
 
 
-def _batch_norms(model):
-  descendants = tf.train.TrackableView(model).descendants()
-  return [
-      item
-      for item in descendants
-      if isinstance(item, keras.layers.BatchNormalization)
-  ]
-
-
-def reestimate_batch_norm(model, dataset, num_batches, *, strategy="map"):
+def reestimate_batch_norm(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    num_batches: int,
+    *,
+    strategy: str | strategy_lib.Strategy = "map",
+) -> None:
   """Replaces batch-norm statistics by their average over training batches.
 
   The statistics move when the policy of the gates changes. They are reset and
@@ -40,35 +41,57 @@ def reestimate_batch_norm(model, dataset, num_batches, *, strategy="map"):
   if num_batches < 1:
     raise ValueError(f"`num_batches` must be positive. Received: {num_batches}")
   gate_rules.parse(strategy)  # Ensembles would keep the last pass's.
-  layers = _batch_norms(model)
-  running = strategies.with_strategy(model, strategy)
-  statistics = [v for n in layers for v in (n.moving_mean, n.moving_variance)]
-  before = [np.asarray(variable) for variable in statistics]
-  momenta = [layer.momentum for layer in layers]
-
-  @tf.function(reduce_retracing=True)
-  def forward(images):
-    running(images, training=True)
-
-  done = 0
-  averages = [np.zeros(value.shape, np.float64) for value in before]
-  try:
-    for layer in layers:
-      layer.momentum = 0.0  # The statistics become those of the batch.
-    for batch in dataset.take(num_batches):
-      forward(batch[0])
-      for average, variable in zip(averages, statistics, strict=True):
-        average += (np.asarray(variable) - average) / (done + 1)
-      done += 1
-  finally:
-    complete = done == num_batches
-    for layer, momentum in zip(layers, momenta, strict=True):
-      layer.momentum = momentum
-    values = averages if complete else before
-    for variable, value in zip(statistics, values, strict=True):
-      variable.assign(value)
-  if not complete:
+  decided = strategies.with_strategy(model, strategy)
+  with _statistics_of_one_batch(model) as statistics:
+    averages, done = _averages(decided, dataset.take(num_batches), statistics)
+  if done < num_batches:
     raise ValueError(
         f"The data set ended after {done} batches; {num_batches} were asked "
         "for. The statistics are as before."
     )
+  for variable, average in zip(statistics, averages, strict=True):
+    variable.assign(average)
+
+
+@contextlib.contextmanager
+def _statistics_of_one_batch(model) -> Iterator[list[keras.Variable]]:
+  """Lets batch norms hold the last batch's statistics alone, for a while."""
+  layers = _batch_norms(model)
+  statistics = [v for n in layers for v in (n.moving_mean, n.moving_variance)]
+  before = [np.asarray(variable) for variable in statistics]
+  momenta = [layer.momentum for layer in layers]
+  try:
+    for layer in layers:
+      layer.momentum = 0.0
+    yield statistics
+  finally:
+    for layer, momentum in zip(layers, momenta, strict=True):
+      layer.momentum = momentum
+    for variable, value in zip(statistics, before, strict=True):
+      variable.assign(value)
+
+
+def _batch_norms(model):
+  descendants = tf.train.TrackableView(model).descendants()
+  return [
+      item
+      for item in descendants
+      if isinstance(item, keras.layers.BatchNormalization)
+  ]
+
+
+def _averages(model, dataset, statistics):
+  """Averages over batches of what each leaves, and how many there were."""
+
+  @tf.function(reduce_retracing=True)
+  def forward(images):
+    model(images, training=True)
+
+  averages = [np.zeros(variable.shape, np.float64) for variable in statistics]
+  done = 0
+  for images, *_ in dataset:
+    forward(images)
+    done += 1
+    for average, variable in zip(averages, statistics, strict=True):
+      average += (np.asarray(variable) - average) / done
+  return averages, done

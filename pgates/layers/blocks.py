@@ -45,7 +45,6 @@ class GatedResidual(keras.layers.Layer):
     execution: `masked` (compute, then multiply), `routed` (compute only for
       open gates) or `conditional` (the same, for a batch of one with static
       shapes); the latter two for inference only.
-    strategy: what `rule` was called in the graphs of older files.
 
   Returns:
     `(outputs, gate, gate_logit)`: [batch, ..., channels], and two float32
@@ -55,6 +54,7 @@ class GatedResidual(keras.layers.Layer):
   Raises:
     ValueError: if an argument is out of its range, or a layer of the block
       has its channels first.
+    TypeError: if `rule` is given under its old name, `strategy`.
 
   References:
     Herrmann, Bowen, Zabih, arXiv 1812.04180v1.
@@ -86,6 +86,18 @@ class GatedResidual(keras.layers.Layer):
     self.activation = keras.activations.get(activation)
     self.activated_inputs = activated_inputs
     self.macs = macs
+    self._is_deserialized = False
+
+  def __call__(self, *args, **kwargs):
+    if "strategy" in kwargs:
+      # Graphs of older files call their blocks so; the new graph says `rule`.
+      if not self._is_deserialized:
+        raise TypeError(
+            f"{self.name}: the call argument `strategy` is now called `rule`. "
+            f"Received: strategy={kwargs['strategy']!r}"
+        )
+      kwargs["rule"] = kwargs.pop("strategy")
+    return super().__call__(*args, **kwargs)
 
   def build(self, input_shape):
     self._check_channels()
@@ -122,7 +134,6 @@ class GatedResidual(keras.layers.Layer):
       training=None,
       rule=None,
       execution="masked",
-      strategy=None,
   ):
     executions.check_execution(execution)
     if training and execution != "masked":
@@ -136,8 +147,6 @@ class GatedResidual(keras.layers.Layer):
     inputs, observed = self.gate.observe(inputs)
     logits = self.gate(observed)
     shortcut = self._shortcut(inputs)
-    # Of two, the one that was set last: a graph may hold the old name.
-    rule = strategy if rule is None else rule
     if rule is None:
       rule = "sampled" if training else self.gate.default_rule
     rule = gate_rules.parse(rule)
@@ -251,4 +260,6 @@ class GatedResidual(keras.layers.Layer):
         name: keras.saving.deserialize_keras_object(config[name])
         for name in ("branch", "gate", "shortcut")
     }
-    return cls(**{**config, **layers})
+    block = cls(**{**config, **layers})
+    block._is_deserialized = True
+    return block

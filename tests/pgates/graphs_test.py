@@ -73,7 +73,7 @@ def _draws(model, steps=2):
   for block in pgates.gated_blocks(model):
     if block.gate is not None:
       for _ in range(steps):
-        draws.append(block(inputs, strategy="sampled")[1].numpy())
+        draws.append(block(inputs, rule="sampled")[1].numpy())
   return np.stack(draws)
 
 
@@ -125,7 +125,7 @@ def test_rebuild_calls_every_block_as_told(make):
   def call(layer, *args, **kwargs):
     if isinstance(layer, pgates.GatedResidual):
       called.append(layer.name)
-      kwargs["strategy"] = "always_open"
+      kwargs["rule"] = "always_open"
     return layer(*args, **kwargs)
 
   for block in pgates.gated_blocks(model):
@@ -151,7 +151,7 @@ def test_call_with_gives_every_block_its_settings(make):
   for block in pgates.gated_blocks(model):
     if block.gate is not None:
       block.gate.logit.assign(-5.0)
-  call = graphs.call_with(strategy="always_open", execution="routed")
+  call = graphs.call_with(rule="always_open", execution="routed")
   copy = graphs.rebuild(model, call=call)
   settings = [
       block._inbound_nodes[-1].arguments.kwargs

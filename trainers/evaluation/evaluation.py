@@ -51,21 +51,23 @@ def evaluate(model, strategies, batches, *, execution="masked", num_batches=0):
 
   Args:
     model: a `pgates.GatedModel`; left as it was.
-    strategies: list of names, as of `pgates.with_strategy`.
+    strategies: list of texts, as of `pgates.with_strategy`.
     batches: `Batches`.
     execution: `masked` or `routed`.
     num_batches: of training batches to re-estimate batch-norm statistics on,
       under each strategy; 0 for none.
 
   Yields:
-    `(strategy, result)`, the result as in `evaluation.json`.
+    `(text, result)`, the result as in `evaluation.json`.
 
   Raises:
     ValueError: if there is no example.
   """
-  for strategy in map(pgates.parse_strategy, strategies):
+  for text in strategies:
+    strategy = pgates.parse_strategy(text)
     with _state_kept(model):
-      yield str(strategy), _evaluate_one(
+      # Under the text that was given, which may not be how ours is written.
+      yield text, _evaluate_one(
           model, strategy, batches, execution, num_batches
       )
 

@@ -12,6 +12,7 @@ from pgates.layers import branches
 from pgates.layers import gate_ops
 from pgates.layers import normalization
 from tests.helpers import layer_contract
+from tests.helpers import toys
 
 PATTERNS = {
     "all": [1, 1, 1, 1, 1],
@@ -103,7 +104,7 @@ def _block(make, **kwargs):
 def _call(block, inputs, pattern, **kwargs):
   """Calls with the gates given: P(open) is 1/2, above 0 and not above 1."""
   threshold = 1 - tf.constant(pattern, tf.float32)
-  return block(inputs, threshold=threshold, strategy="threshold", **kwargs)
+  return block(inputs, threshold=threshold, rule="threshold", **kwargs)
 
 
 def _shortcut(block, inputs):
@@ -127,7 +128,7 @@ def test_open_gate_is_the_plain_residual_block_bit_for_bit(make):
   outputs, gate, _ = _call(block, inputs, [1] * 5)
   np.testing.assert_array_equal(gate, [1] * 5)
   np.testing.assert_array_equal(outputs, plain)
-  always, gate, _ = block(inputs, strategy="always_open")
+  always, gate, _ = block(inputs, rule="always_open")
   np.testing.assert_array_equal(gate, [1] * 5)
   np.testing.assert_array_equal(always, plain)
   assert np.any(plain != tf.nn.relu(_shortcut(block, inputs)))
@@ -165,7 +166,7 @@ def test_routed_equals_masked(make, pattern):
 def test_expected_scales_the_branch_in_both_executions(execution):
   block, inputs = _block(_dense)
   block.gate.logit.assign(1.0)
-  outputs, gate, _ = block(inputs, strategy="expected", execution=execution)
+  outputs, gate, _ = block(inputs, rule="expected", execution=execution)
   np.testing.assert_array_equal(gate, [1] * 5)
   expected = tf.nn.relu(inputs + tf.sigmoid(1.0) * block.branch(inputs))
   np.testing.assert_allclose(outputs, expected, rtol=1e-6, atol=1e-6)
@@ -200,10 +201,33 @@ def test_unknown_execution_is_an_error():
     block(inputs, execution="fast")
 
 
-def test_unknown_strategy_is_an_error():
+def test_unknown_rule_is_an_error():
   block, inputs = _block(_dense)
   with pytest.raises(ValueError, match="Received: 'maps'"):
-    block(inputs, strategy="maps")
+    block(inputs, rule="maps")
+
+
+def test_old_name_of_the_rule_is_refused_with_the_new_one():
+  block, inputs = _block(_dense)
+  message = "`strategy` is now called `rule`. Received: strategy='map'"
+  with pytest.raises(TypeError, match=message):
+    block(inputs, strategy="map")
+
+
+def test_graph_of_an_older_file_may_call_its_blocks_by_the_old_name():
+  model = pgates.with_strategy(toys.mixed_model(), "threshold:0.8")
+  config = model.to_json()
+  assert config.count('"rule": "threshold:0.8"') == 5
+  older = config.replace('"rule": ', '"strategy": ')
+  loaded = keras.models.model_from_json(older)
+  loaded.set_weights(model.get_weights())
+  expected = toys.oracle(model, toys.examples(), "threshold:0.8")
+  toys.assert_outputs(loaded(toys.examples()), expected)
+  # What is made of it has the new name, also where blocks are replaced.
+  assert loaded.to_json() == config
+  pruned = pgates.prune(loaded, [0])
+  outputs = pruned(toys.examples())["gates"]
+  np.testing.assert_array_equal(outputs[:, 0], np.zeros(9))
 
 
 def test_branch_that_changes_the_shape_without_shortcut_is_an_error():
@@ -254,8 +278,8 @@ def test_block_without_a_gate_always_runs(training):
   inputs = tf.constant(
       np.random.default_rng(0).normal(size=(5, *shape)), tf.float32
   )
-  for strategy in (None, "sampled", "map", "threshold:1", "expected"):
-    outputs, gate, logit = block(inputs, training=training, strategy=strategy)
+  for rule in (None, "sampled", "map", "threshold:1", "expected"):
+    outputs, gate, logit = block(inputs, training=training, rule=rule)
     np.testing.assert_array_equal(outputs, tf.nn.relu(inputs + branch(inputs)))
     np.testing.assert_array_equal(gate, [1] * 5)
     np.testing.assert_array_equal(logit, [100] * 5)
@@ -266,8 +290,8 @@ def test_block_without_a_branch_is_its_shortcut(shortcut):
   layer = shortcut and keras.layers.Dense(3)
   block = pgates.GatedResidual(None, shortcut=layer)
   inputs = tf.constant(np.random.default_rng(0).normal(size=(5, 6)), tf.float32)
-  for strategy in (None, "sampled", "always_open", "expected"):
-    outputs, gate, logit = block(inputs, strategy=strategy)
+  for rule in (None, "sampled", "always_open", "expected"):
+    outputs, gate, logit = block(inputs, rule=rule)
     expected = inputs if shortcut is None else layer(inputs)
     np.testing.assert_array_equal(outputs, tf.nn.relu(expected))
     np.testing.assert_array_equal(gate, [0] * 5)
@@ -334,9 +358,9 @@ def test_threshold_rule_opens_above_its_number():
   block, inputs = _block(_dense)
   block.gate.logit.assign(gate_ops.threshold_logit(0.4))
   for number, opened in ((0.3, 1), (0.5, 0)):
-    _, gate, _ = block(inputs, strategy=f"threshold:{number}")
+    _, gate, _ = block(inputs, rule=f"threshold:{number}")
     np.testing.assert_array_equal(gate, [opened] * 5)
-    _, gate, _ = block(inputs, strategy="threshold", threshold=number)
+    _, gate, _ = block(inputs, rule="threshold", threshold=number)
     np.testing.assert_array_equal(gate, [opened] * 5)
 
 
@@ -369,13 +393,13 @@ def _random_ops(block, inputs, **kwargs):
 
 @pytest.mark.parametrize("execution", ["masked", "routed"])
 @pytest.mark.parametrize(
-    "strategy", [None, "map", "threshold:0.3", "always_open", "expected"]
+    "rule", [None, "map", "threshold:0.3", "always_open", "expected"]
 )
-def test_deterministic_graph_holds_no_random_op(strategy, execution):
+def test_deterministic_graph_holds_no_random_op(rule, execution):
   block, inputs = _block(_convolutional)
-  kwargs = {"strategy": strategy, "execution": execution}
+  kwargs = {"rule": rule, "execution": execution}
   assert not _random_ops(block, inputs, **kwargs)
-  assert _random_ops(block, inputs, strategy="sampled", execution=execution)
+  assert _random_ops(block, inputs, rule="sampled", execution=execution)
 
 
 @pytest.fixture
@@ -404,7 +428,7 @@ def test_threshold_of_the_call_stays_float32_in_bfloat16(bfloat16):
   block.gate.logit.assign(gate_ops.threshold_logit(0.9995))
   # In bfloat16 both would be 1, which opens nothing.
   thresholds = tf.constant([0.999, 0.9999, 0.999, 0.9999, 0.5])
-  _, gate, _ = block(inputs, threshold=thresholds, strategy="threshold")
+  _, gate, _ = block(inputs, threshold=thresholds, rule="threshold")
   np.testing.assert_array_equal(gate, [1, 0, 1, 0, 1])
 
 

@@ -167,6 +167,14 @@ def test_top_blocks_are_those_open_most_often(model, batches):
   assert result["gate_patterns"] == 1
 
 
+def test_result_stands_under_the_text_that_was_given(model, batches):
+  results = dict(
+      evaluation.evaluate(model, ["threshold:.30", "threshold:0.3"], batches)
+  )
+  assert list(results) == ["threshold:.30", "threshold:0.3"]
+  _assert_result(*results.values())
+
+
 def _state(model):
   return [np.asarray(variable).tolist() for variable in model.variables]
 
