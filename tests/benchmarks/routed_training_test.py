@@ -57,6 +57,7 @@ def test_closed_examples_are_not_computed():
   assert seen[2:] == [5]  # As before, outside.
 
 
+@pytest.mark.slow
 def test_each_seed_is_trained_both_ways(tmp_path, data_dir, monkeypatch):
   monkeypatch.setattr(networks, "build_network", training_runs.dense_network)
   ways = []
@@ -99,6 +100,7 @@ def test_differences_are_paired_by_seed():
   np.testing.assert_allclose([row["mean"], row["low"]], [0.1, 0.1])
 
 
+@pytest.mark.slow
 def test_steps_of_three_candidates_are_timed(monkeypatch):
   # In place of a ResNet-50.
   monkeypatch.setattr(

@@ -122,6 +122,7 @@ def test_one_op_at_a_time_is_profiled_after_two_steps(monkeypatch):
   assert calls == [1, {"gate": "none"}, "step", "step", 7, "step"]
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_process_with_one_network():
   ballast = np.ones(2 * 10**9, np.uint8)  # Of the parent, not to be counted.
   small, large = (

@@ -119,6 +119,7 @@ def test_two_replicas_train_evaluate_and_predict_as_one_device(alone):
   np.testing.assert_allclose(*outputs, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_four_replicas_train_as_one_device(alone):
   assert_same_training(alone, trained(4))
 
