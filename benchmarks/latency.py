@@ -4,12 +4,19 @@
 
     python -m benchmarks.latency --workdir=RUN --output=...
 
-Candidates take turns in one process. `ungated` is the reference; `removed` is
-the network without the blocks that the input closes, the limit of what
-skipping can reach; `masked` computes every branch and multiplies by the gate,
-as published code does, and `keras` is the same without export. Without a run,
-ResNet-50 of random weights serves, whose gates differ between images: about
-twenty minutes on two cores. `benchmarks.latency_plot` draws the result.
+Candidates take turns. `ungated` is the reference; `removed` is the network
+without the blocks that the input closes, the limit of what skipping can reach;
+`masked` computes every branch and multiplies by the gate, as published code
+does; `dynamic` lets every gate decide. Of a run, also `settled`, `auto` and
+`fixed`, as `export.export_model` makes them, with their accuracies. `keras` is
+`masked` without export; ONNX Runtime and OpenVINO run the ungated network,
+where they and tf2onnx are installed.
+
+The engines: `saved_model`, loaded by Python; `served`, the same files in a
+session of TensorFlow's C API, as TensorFlow Serving runs them; `tflite`.
+Without a run, ResNet-50 of random weights serves, whose gates differ between
+images: about half an hour on two cores. `benchmarks.latency_plot` draws the
+result.
 """
 
 import tempfile
@@ -45,23 +52,23 @@ def main(argv):
   tf.get_logger().setLevel("WARNING")
   tf.config.threading.set_intra_op_parallelism_threads(_THREADS.value)
   if _WORKDIR.value is None:
-    model, images = skipping.random_network(_NETWORK.value, _SIZE.value)
+    subject = skipping.random_network(_NETWORK.value, _SIZE.value)
   else:
-    model, images = skipping.trained_network(_WORKDIR.value, _DATA_DIR.value)
+    subject = skipping.trained_network(_WORKDIR.value, _DATA_DIR.value)
   rows = []
   with tempfile.TemporaryDirectory() as folder:
     benchmark = skipping.Benchmark(
-        model, images, folder=folder, num_threads=_THREADS.value
+        subject, folder=folder, num_threads=_THREADS.value
     )
     for batch_size in map(int, _BATCH_SIZES.value):
       for rate in _RATES.value:
         rows.append(benchmark.run(rate, batch_size, repeats=_REPEATS.value))
         _print(rows[-1])
   result = {
-      "network": model.name,
+      "network": subject.model.name,
       "weights": "random" if _WORKDIR.value is None else "trained",
-      "image_shape": images.shape[1:],
-      "dense_macs": model.macs.dense,
+      "image_shape": subject.images.shape[1:],
+      "dense_macs": subject.model.macs.dense,
       **environment.describe(_THREADS.value),
       "rows": rows,
   }
@@ -73,16 +80,23 @@ def _print(row):
       f"batch {row['batch_size']:>2}, open rate {row['rate']}, executed "
       f"{100 * row['executed_share_of_macs']:.0f} % of the MACs"
   )
-  for engine in ("saved_model", "tflite"):
+  for engine in ("saved_model", "served", "tflite"):
     for name, times in row.get(engine, {}).items():
       limit = times.get("ratio_to_limit")
       print(
           f"  {engine:<12}{name:<12}"
           f"{interleaved.time_text(times['median_ms']):>12}"
           f"{times['ratio']:>7.2f}"
-          + (f"   {limit:.2f} of the limit" if limit else ""),
+          + (f"   {limit:.2f} of the limit" if limit else "")
+          + _accuracy(row, engine, name),
           flush=True,
       )
+
+
+def _accuracy(row, engine, name):
+  format = "tflite" if engine == "tflite" else "saved_model"
+  measured = row.get("networks", {}).get(format, {}).get(name)
+  return f"   {100 * measured['accuracy']:.2f} % right" if measured else ""
 
 
 if __name__ == "__main__":

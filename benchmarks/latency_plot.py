@@ -21,7 +21,7 @@ _STYLES = {
         "linestyle": "--",
     },
 }
-_ENGINES = {"saved_model": "SavedModel", "tflite": "TF-Lite"}
+_ENGINES = {"served": "SavedModel", "tflite": "TF-Lite"}
 
 
 def series(rows, engine, batch_size):
@@ -29,7 +29,7 @@ def series(rows, engine, batch_size):
 
   Args:
     rows: of the JSON.
-    engine: `saved_model` or `tflite`.
+    engine: `served` or `tflite`.
     batch_size: of the rows to take.
 
   Returns:

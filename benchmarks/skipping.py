@@ -1,11 +1,18 @@
 """Networks that skip blocks, timed beside networks that do not."""
 
+import dataclasses
+import pathlib
+import time
+
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import candidates
 from benchmarks import engines
 from benchmarks import gated_networks
+from benchmarks import served
 from export import sources
+from export.auto import engines as exported
 from export.auto import interleaved
 import image_data
 import pgates
@@ -13,58 +20,62 @@ import pgates
 _NUM_IMAGES = 256  # Of a run's test split.
 
 
-class Benchmark:
-  """The networks, loaded once, and what they are measured on.
+@dataclasses.dataclass(frozen=True)
+class Subject:
+  """A network to measure.
 
   Args:
     model: a `pgates.GatedModel` whose gates differ between images.
     images: float32 [n, height, width, channels].
-    folder: for SavedModels.
-    num_threads: of TF-Lite and ONNX Runtime.
+    validation: batches of (images, labels) to decide on, or None.
+    test: batches of (images, labels) for accuracies, or None.
   """
 
-  def __init__(self, model, images, *, folder, num_threads):
-    self.model = model
-    self.images = images
-    self._folder = folder
+  model: pgates.GatedModel
+  images: np.ndarray
+  validation: tf.data.Dataset | None = None
+  test: tf.data.Dataset | None = None
+
+
+class Benchmark:
+  """Files of the networks, written once, and what they are measured on.
+
+  Args:
+    subject: the network.
+    folder: for files.
+    num_threads: of an operation, in each engine.
+  """
+
+  def __init__(self, subject, *, folder, num_threads):
+    self._subject = subject
+    self._folder = pathlib.Path(folder)
     self._num_threads = num_threads
-    self._blocks = set(range(len(pgates.gated_blocks(model))))
-    # All branches, no gate.
-    self._ungated = pgates.prune(model, [], always_open=self._blocks)
-    self._by_threshold = pgates.with_threshold_input(model)
-    self._saved_models = {
-        "ungated": self._load(self._ungated, "always_open", "masked"),
-        "masked": self._load(model, "threshold", "masked"),
-        "dynamic": self._load(model, "threshold", "routed"),
-        "keras": engines.keras_model(model),
+    self._by_threshold = pgates.with_threshold_input(subject.model)
+    by_rule = candidates.of_rule(subject.model, pgates.parse_strategy("map"))
+    # These take the threshold as an input: one file for all rates.
+    self._files = {
+        (format, name): self._write(candidate, f"{format}_{name}", format)
+        for format in ("saved_model", "tflite")
+        for name, candidate in by_rule.items()
     }
-    self._tflite = {
-        "ungated": self._convert(self._ungated, dynamic=False),
-        "dynamic": self._convert(model, dynamic=True),
+    self._ungated = by_rule["ungated"].model
+    self._others = {
+        "keras": engines.keras_model(subject.model),
+        **engines.other_runtimes(self._ungated, num_threads=num_threads),
     }
     self._decisions = {}  # By open rate.
-    if engines.has_onnx_runtime():
-      self._saved_models["onnxruntime"] = engines.onnx_runtime(
-          self._ungated, num_threads=num_threads
-      )
 
-  def _load(self, model, strategy, execution):
-    return engines.saved_model(
-        model, strategy, execution=execution, folder=self._folder
-    )
-
-  def _convert(self, model, *, dynamic):
-    return engines.tflite_file(
-        model, dynamic=dynamic, num_threads=self._num_threads
-    )
+  def _write(self, candidate, name, format):
+    path = self._folder / name
+    candidate.write(path, format)
+    return path
 
   def gates(self, threshold):
     """Decisions of all images at a threshold, bool [n, blocks]."""
-    thresholds = np.full(len(self.images), threshold, np.float32)
+    images = self._subject.images
+    thresholds = np.full(len(images), threshold, np.float32)
     outputs = self._by_threshold.predict(
-        {"images": self.images, "threshold": thresholds},
-        batch_size=8,
-        verbose=0,
+        {"images": images, "threshold": thresholds}, batch_size=8, verbose=0
     )
     return outputs["gates"] > 0
 
@@ -81,15 +92,9 @@ class Benchmark:
       A dict for JSON.
     """
     threshold, gates = self._decided(rate)
-    macs = self.model.macs.executed(gates).numpy()
+    macs = self._subject.model.macs.executed(gates).numpy()
     # The images nearest to the mean, so that a few stand for all.
     order = np.argsort(np.abs(macs - macs.mean()), kind="stable")[:batch_size]
-    inputs = _inputs(self.images[order], threshold)
-    candidates = {"saved_model": dict(self._saved_models)}
-    if batch_size == 1:
-      candidates["tflite"] = dict(self._tflite)
-      for engine, removed in self._removed(gates[order[0]]).items():
-        candidates[engine]["removed"] = removed
     share = float(macs[order].mean()) / self._ungated.macs.dense
     result = {
         "rate": rate,
@@ -98,14 +103,17 @@ class Benchmark:
         "executed_share_of_macs": share,
         "gate_patterns": len(np.unique(gates[order], axis=0)),
     }
-    for engine, functions in candidates.items():
-      calls = {
-          name: (lambda run=run, given=inputs[engine]: run(*given))
-          for name, run in functions.items()
-      }
-      times = interleaved.measure(calls, repeats=repeats)
-      result[engine] = interleaved.summary(times, "ungated")
-      result[engine]["dynamic"]["ratio_to_limit"] = ratio_to_limit(times, share)
+    images = self._subject.images[order]
+    for format in ("saved_model", "tflite")[: 2 if batch_size == 1 else 1]:
+      networks = self._networks(rate, gates[order], format)
+      files = self._paths(networks, rate, format, batch_size)
+      timed = self._time(files, format, images, threshold, repeats)
+      for engine, times in timed.items():
+        result[engine] = interleaved.summary(times, "ungated")
+        for name, ratio in ratios_to_limit(times, share).items():
+          result[engine][name]["ratio_to_limit"] = ratio
+      if self._subject.test is not None:
+        result.setdefault("networks", {})[format] = self._measured(networks)
     return result
 
   def _decided(self, rate):
@@ -114,44 +122,117 @@ class Benchmark:
       threshold = 0.5
       if rate != "map":
         threshold = gated_networks.threshold_of_rate(
-            self.model, self.images, float(rate)
+            self._subject.model, self._subject.images, float(rate)
         )
       self._decisions[rate] = threshold, self.gates(threshold)
     return self._decisions[rate]
 
-  def _removed(self, gates):
-    """The network without the blocks that an image closes, by engine."""
-    closed = set(np.flatnonzero(~gates).tolist())
-    model = pgates.prune(self.model, closed, always_open=self._blocks - closed)
+  def _networks(self, rate, gates, format):
+    """All candidates, by name."""
+    model, validation = self._subject.model, self._subject.validation
+    rule = pgates.parse_strategy(
+        "map" if rate == "map" else f"threshold:{self._decided(rate)[0]!r}"
+    )
+    found = dict(candidates.of_rule(model, rule))
+    if validation is not None:
+      found |= candidates.decided(
+          model, rule, validation, format=format, batch_size=len(gates)
+      )
+    if len(gates) == 1:
+      found["removed"] = candidates.removed(model, gates[0])
+    return found
+
+  def _paths(self, networks, rate, format, batch_size):
+    """The files of candidates, written where they are not yet."""
     return {
-        "saved_model": self._load(model, "always_open", "masked"),
-        "tflite": self._convert(model, dynamic=False),
+        name: self._files.get((format, name))
+        or self._write(network, f"{format}_{name}_{rate}_{batch_size}", format)
+        for name, network in networks.items()
+    }
+
+  def _time(self, files, format, images, threshold, repeats):
+    """Seconds of each round by engine and candidate."""
+    if format == "tflite":
+      return {
+          "tflite": in_turn(
+              {name: self._tflite(files[name], threshold) for name in files},
+              images,
+              repeats=repeats,
+          )
+      }
+    calls = {name: engines.saved_model(path) for name, path in files.items()}
+    thresholds = np.full(len(images), threshold, np.float32)
+    inputs = tf.constant(images), tf.constant(thresholds)
+    return {
+        "saved_model": in_turn(
+            {**calls, **self._others}, *inputs, repeats=repeats
+        ),
+        "served": served.measure(
+            files,
+            images,
+            threshold,
+            repeats=repeats,
+            num_threads=self._num_threads,
+        ),
+    }
+
+  def _tflite(self, path, threshold):
+    return exported.load(
+        path, "tflite", threshold=threshold, num_threads=self._num_threads
+    )
+
+  def _measured(self, networks):
+    found = {
+        name: network.measured(self._subject.test)
+        for name, network in networks.items()
+        if name != "removed"  # For one image alone.
+    }
+    dense = self._ungated.macs.dense
+    return {
+        name: {
+            "accuracy": each["accuracy"],
+            "share_of_macs": each["macs"] / dense,
+        }
+        for name, each in found.items()
     }
 
 
-def _inputs(images, threshold):
-  """What the candidates of an engine are all given, made before the clock."""
-  thresholds = np.full(len(images), threshold, np.float32)
-  return {
-      "saved_model": (tf.constant(images), tf.constant(thresholds)),
-      "tflite": (images, np.float32(threshold)),
+def in_turn(functions, *inputs, repeats, clock=time.perf_counter):
+  """Times functions of the same inputs, which were made before the clock.
+
+  Args:
+    functions: by name.
+    *inputs: of each.
+    repeats: rounds that count.
+    clock: returns seconds.
+
+  Returns:
+    name -> list of seconds, one a round.
+  """
+  calls = {
+      name: (lambda run=run: run(*inputs)) for name, run in functions.items()
   }
+  return interleaved.measure(calls, repeats=repeats, clock=clock)
 
 
-def ratio_to_limit(times, share):
-  """Time of `dynamic` as a ratio to the least that skipping can need.
+def ratios_to_limit(times, share):
+  """Times of skipping as ratios to the least that skipping can need.
 
   Args:
     times: name -> seconds, one a round.
     share: executed multiply-adds by those of the ungated network.
 
   Returns:
-    The median over rounds of the ratio to `removed`, the network without the
-    blocks; where examples differ and so there is none, to `ungated` x share.
+    name -> median over rounds of the ratio to `removed`, the network without
+    the blocks that the one image closes; where examples differ and so there is
+    none, `dynamic` alone by `ungated` x share.
   """
-  if "removed" in times:
-    return interleaved.summary(times, "removed")["dynamic"]["ratio"]
-  return interleaved.summary(times, "ungated")["dynamic"]["ratio"] / share
+  if "removed" not in times:
+    ratio = interleaved.summary(times, "ungated")["dynamic"]["ratio"]
+    return {"dynamic": ratio / share}
+  to_removed = interleaved.summary(times, "removed")
+  names = {"dynamic", "settled", "auto"} & set(times)
+  return {name: to_removed[name]["ratio"] for name in sorted(names)}
 
 
 def random_network(name, size):
@@ -160,17 +241,22 @@ def random_network(name, size):
   model = getattr(pgates, name)(1000, input_shape=images.shape[1:])
   gated_networks.randomize_batch_norms(model)
   gated_networks.spread_gates(model, images)
-  return model, images
+  return Subject(model, images)
 
 
 def trained_network(workdir, data_dir):
   """The network of a run, and images of its test split."""
   source = sources.open_source(workdir=workdir, data_dir=data_dir)
-  batches = image_data.eval_batches(
-      source.dataset,
-      "test",
-      batch_size=_NUM_IMAGES,
-      image_size=source.image_size,
+
+  def batches(split):
+    return image_data.eval_batches(
+        source.dataset,
+        split,
+        batch_size=_NUM_IMAGES,
+        image_size=source.image_size,
+    )
+
+  images, _ = next(iter(batches("test")))
+  return Subject(
+      source.model, images.numpy(), batches("validation"), batches("test")
   )
-  images, _ = next(iter(batches))
-  return source.model, images.numpy()

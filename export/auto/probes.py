@@ -109,6 +109,7 @@ def _write_one(network, path, *, format, is_deciding):
       network,
       "threshold" if is_deciding else "always_open",
       execution="conditional" if is_lite else "routed",
+      average_pool=not is_lite,
   )
   module = tf.Module()
   size = 1 if is_lite else None

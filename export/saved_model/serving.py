@@ -19,6 +19,7 @@ def make_core(
     strategy: str | pgates.Strategy,
     *,
     execution: str,
+    average_pool: bool = True,
 ) -> Callable[..., dict[str, tf.Tensor]]:
   """Freezes a network and its rule into a function.
 
@@ -27,13 +28,14 @@ def make_core(
     strategy: a strategy that needs no data; `threshold` for one that each
       example brings.
     execution: `masked`, `routed` or `conditional`.
+    average_pool: as in `constant_weights.freeze`; not for TF-Lite, which may
+      run it in 8 bits.
 
   Returns:
     A function of float32 [batch, height, width, channels] and, for
     `threshold`, float32 [batch]: to the outputs of `model`.
   """
   folded = folding.fold_batch_norms(model)
-  average_pool = execution != "conditional"
   if strategy != "threshold":
     decided = pgates.with_strategy(folded, strategy, execution=execution)
     core = constant_weights.freeze(decided, average_pool=average_pool)
@@ -55,6 +57,7 @@ class Server(tf.Module):
     gates: path of a JSON file on the gates.
     preparation: of encoded images, as in evaluation; None to resize them as
       they are.
+    execution: of the gates; `masked` computes every branch.
   """
 
   def __init__(
@@ -65,6 +68,7 @@ class Server(tf.Module):
       labels: str | os.PathLike,
       gates: str | os.PathLike,
       preparation: image_data.EvaluationPreparation | None = None,
+      execution: str = "routed",
   ):
     super().__init__()
     self.labels = tf.saved_model.Asset(str(labels))
@@ -77,7 +81,7 @@ class Server(tf.Module):
     strategy = pgates.parse_strategy(strategy)
     self._threshold = strategy.threshold
     rule = strategy if self._threshold is None else "threshold"
-    core = make_core(model, rule, execution="routed")
+    core = make_core(model, rule, execution=execution)
     # Traced once; each signature calls the same functions, and so the file
     # holds the weights once.
     self._core = self._traced(core)

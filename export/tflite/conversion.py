@@ -17,6 +17,7 @@ def convert(
     dynamic: bool,
     quantization: str = "none",
     images: np.ndarray | None = None,
+    execution: str = "conditional",
 ) -> bytes:
   """Converts a network to a TF-Lite file for batches of one.
 
@@ -29,6 +30,7 @@ def convert(
     dynamic: whether the gates decide for each input.
     quantization: one of `variants.QUANTIZATIONS`.
     images: float32 [n, height, width, channels], to calibrate int8 on.
+    execution: of the gates; `masked` computes every branch.
 
   Returns:
     The bytes of the file.
@@ -36,7 +38,7 @@ def convert(
   Raises:
     ValueError: if int8 has no images.
   """
-  server = _Module(model, dynamic=dynamic)
+  server = _Module(model, dynamic=dynamic, execution=execution)
   converter = tf.lite.TFLiteConverter.from_concrete_functions(
       [server.serve.get_concrete_function()], server
   )
@@ -56,10 +58,12 @@ def convert(
 class _Module(tf.Module):
   """The one function of a file."""
 
-  def __init__(self, model, *, dynamic):
+  def __init__(self, model, *, dynamic, execution):
     super().__init__()
     rule = "threshold" if dynamic else "always_open"
-    core = serving.make_core(model, rule, execution="conditional")
+    core = serving.make_core(
+        model, rule, execution=execution, average_pool=False
+    )
     self._dynamic = dynamic
     image = tf.TensorSpec([1, *model.inputs[0].shape[1:]], tf.float32, "images")
     threshold = tf.TensorSpec([], tf.float32, "threshold")

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import latency_plot
 
 
-def _row(batch_size, share, ratios, engine="saved_model"):
+def _row(batch_size, share, ratios, engine="served"):
   times = {name: {"ratio": ratio} for name, ratio in ratios.items()}
   return {
       "batch_size": batch_size,
@@ -25,7 +25,7 @@ ROWS = [
 
 
 def test_series_are_the_points_of_one_engine_and_batch_size():
-  assert latency_plot.series(ROWS, "saved_model", 1) == {
+  assert latency_plot.series(ROWS, "served", 1) == {
       "dynamic": [(0.5, 0.7), (1.0, 1.1)],
       "removed": [(0.5, 0.6), (1.0, 1.0)],
   }

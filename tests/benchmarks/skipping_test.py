@@ -4,19 +4,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks import candidates
 from benchmarks import gated_networks
 from benchmarks import skipping
 import pgates
 from tests.helpers import gated_networks as networks
 
+IMAGES = networks.images(24)
+OTHERS = {"keras", "onnxruntime", "openvino"}
+
 
 @pytest.fixture(scope="module")
-def benchmark(tmp_path_factory):
-  model, images = networks.resnet(), networks.images(24)
-  gated_networks.spread_gates(model, images)
+def model():
+  model = networks.resnet()
+  gated_networks.spread_gates(model, IMAGES)
+  return model
+
+
+@pytest.fixture(scope="module")
+def benchmark(model, tmp_path_factory):
   return skipping.Benchmark(
-      model,
-      images,
+      skipping.Subject(model, IMAGES),
       folder=tmp_path_factory.mktemp("benchmark"),
       num_threads=1,
   )
@@ -28,94 +36,110 @@ def _ungated_macs(model):
 
 
 @pytest.mark.parametrize(("rate", "batch_size"), [("map", 1), ("0.5", 5)])
-def test_a_row_counts_what_its_images_execute(benchmark, rate, batch_size):
+def test_a_row_counts_what_its_images_execute(
+    benchmark, model, rate, batch_size
+):
   row = benchmark.run(rate, batch_size, repeats=1)
   assert row["rate"] == rate and row["batch_size"] == batch_size
   gates = benchmark.gates(row["threshold"])
-  macs = benchmark.model.macs
-  always, branches = macs.always, np.asarray(macs.branches)
+  always, branches = model.macs.always, np.asarray(model.macs.branches)
   executed = always + gates @ branches
   # Of the images nearest to the mean.
   nearest = np.sort(np.abs(executed - executed.mean()))[:batch_size]
-  share = row["executed_share_of_macs"] * _ungated_macs(benchmark.model)
+  share = row["executed_share_of_macs"] * _ungated_macs(model)
   assert abs(share - executed.mean()) <= nearest.max() + 1
-  names = {"ungated", "masked", "dynamic", "keras", "onnxruntime"}
-  measured = set(row["saved_model"]) - {"removed"}
-  assert names - {"onnxruntime"} <= measured <= names
+  names = {"ungated", "masked", "dynamic"}
   if batch_size == 1:
     assert row["threshold"] == 0.5
-    assert set(row["tflite"]) == {"ungated", "dynamic", "removed"}
-    assert "removed" in row["saved_model"]
+    names.add("removed")
+    assert set(row["tflite"]) == names
+    assert row["tflite"]["dynamic"]["ratio_to_limit"] > 0
   else:
     assert 0.4 < (executed.mean() - always) / branches.sum() <= 0.5 + 1e-6
-    assert "tflite" not in row and "removed" not in row["saved_model"]
+    assert "tflite" not in row
+  assert set(row["served"]) == names
+  assert names | {"keras"} <= set(row["saved_model"]) <= names | OTHERS
 
 
 @pytest.mark.parametrize("rate", ["1.0", "0.0"])
-def test_the_rate_opens_all_gates_or_none(benchmark, rate):
+def test_the_rate_opens_all_gates_or_none(benchmark, model, rate):
   row = benchmark.run(rate, 2, repeats=1)
-  macs = benchmark.model.macs
   # The gates themselves are always computed.
-  executed = macs.always + float(rate) * sum(macs.branches)
-  expected = executed / _ungated_macs(benchmark.model)
+  executed = model.macs.always + float(rate) * sum(model.macs.branches)
+  expected = executed / _ungated_macs(model)
   assert row["executed_share_of_macs"] == pytest.approx(expected)
   assert row["gate_patterns"] == 1
 
 
-def test_candidates_of_an_engine_get_the_same_inputs_from_before_the_clock(
-    benchmark, monkeypatch
+def test_of_labelled_data_every_candidate_is_measured(
+    model, tmp_path, monkeypatch
 ):
-  received, measured = {}, []
+  calls = []
 
-  def recorded(engine, name):
-    def run(images, threshold):
-      received[engine, name] = images, threshold
+  def decided(model, rule, validation, *, format, batch_size):
+    calls.append((format, batch_size))
+    dynamic = candidates.Candidate(model, rule)
+    fixed = candidates.without_gates(model, [0])
+    return {"settled": dynamic, "auto": dynamic, "fixed": fixed}
 
-    return run
+  monkeypatch.setattr(candidates, "decided", decided)
+  outputs = pgates.with_strategy(model, "map").predict(IMAGES, verbose=0)
+  labels = outputs["logits"].argmax(axis=-1)
+  labels[:6] = (labels[:6] + 1) % 10
+  data = tf.data.Dataset.from_tensor_slices((IMAGES, labels)).batch(8)
+  row = skipping.Benchmark(
+      skipping.Subject(model, IMAGES, data, data),
+      folder=tmp_path,
+      num_threads=1,
+  ).run("map", 1, repeats=1)
+  assert calls == [("saved_model", 1), ("tflite", 1)]
+  for engine in ("served", "tflite"):
+    assert set(row[engine]) == set(candidates.NAMES)
+  for measured in row["networks"].values():
+    assert measured["dynamic"]["accuracy"] == pytest.approx(18 / 24)
+    assert measured["ungated"]["share_of_macs"] == 1
+    assert measured["fixed"]["share_of_macs"] < 1
 
-  for engine in ("saved_model", "tflite"):
-    functions = getattr(
-        benchmark, f"_{engine}s" if engine[0] == "s" else "_tflite"
-    )
-    monkeypatch.setattr(
-        benchmark,
-        f"_{engine}s" if engine[0] == "s" else "_tflite",
-        {name: recorded(engine, name) for name in functions},
-    )
-  monkeypatch.setattr(benchmark, "_removed", lambda gates: {})
 
-  def measure(calls, *, repeats):
-    del repeats
-    for call in (*calls.values(), *calls.values()):
-      call()
-    measured.append([*calls])
-    return {name: [1.0] for name in calls}
+def test_candidates_of_an_engine_get_the_same_inputs_from_before_the_clock():
+  received, now = [], iter(range(1000))
 
-  monkeypatch.setattr(skipping.interleaved, "measure", measure)
-  benchmark.run("map", 1, repeats=1)
-  assert len(measured) == 2
-  for engine, kinds in (
-      ("saved_model", (tf.Tensor, tf.Tensor)),
-      ("tflite", (np.ndarray, np.float32)),
-  ):
-    given = [value for key, value in received.items() if key[0] == engine]
-    assert len(given) >= 2
-    # The very same objects: nothing is sliced or converted in a call.
-    assert len({tuple(map(id, each)) for each in given}) == 1
-    assert all(map(isinstance, given[0], kinds))
+  def candidate(images, threshold):
+    received.append((next(now), images, threshold))
+
+  def clock():
+    return next(now)
+
+  images, threshold = tf.constant(IMAGES[:1]), tf.constant([0.5])
+  times = skipping.in_turn(
+      {"ungated": candidate, "dynamic": candidate},
+      *(images, threshold),
+      repeats=3,
+      clock=clock,
+  )
+  # Between two readings of the clock, nothing but the one call.
+  assert times == {"ungated": [2] * 3, "dynamic": [2] * 3}
+  # The very same objects: nothing is sliced or converted in a call.
+  assert len(received) == 2 * (3 + 2)
+  assert all(each[1] is images and each[2] is threshold for each in received)
 
 
 def test_the_limit_is_the_network_without_the_blocks():
   times = {"ungated": [1.0, 4.0], "dynamic": [0.6, 2.4], "removed": [0.5, 2.0]}
-  assert skipping.ratio_to_limit(times, share=0.4) == pytest.approx(1.2)
+  assert skipping.ratios_to_limit(times, share=0.4) == pytest.approx(
+      {"dynamic": 1.2}
+  )
 
 
 def test_the_limit_of_mixed_examples_is_their_share_of_the_ungated_time():
   times = {"ungated": [1.0, 4.0], "dynamic": [0.6, 2.4]}
-  assert skipping.ratio_to_limit(times, share=0.4) == pytest.approx(1.5)
+  assert skipping.ratios_to_limit(times, share=0.4) == pytest.approx(
+      {"dynamic": 1.5}
+  )
 
 
 def test_random_network_has_gates_that_differ():
-  model, images = skipping.random_network("ResNet18", 32)
-  outputs = pgates.with_strategy(model, "map").predict(images, verbose=0)
+  subject = skipping.random_network("ResNet18", 32)
+  decided = pgates.with_strategy(subject.model, "map")
+  outputs = decided.predict(subject.images, verbose=0)
   assert len(np.unique(outputs["gates"], axis=0)) > 4

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from tests.helpers import c_api
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def definitions(model):
@@ -53,7 +53,11 @@ def _run(model, arrays):
   with tempfile.TemporaryDirectory() as folder:
     asked, answered = (pathlib.Path(folder) / f"{n}.npz" for n in "ab")
     np.savez(asked, **arrays)
-    program = [sys.executable, c_api.__file__, tf.sysconfig.get_lib()]
-    subprocess.run([*program, model, asked, answered], check=True)
+    program = [sys.executable, "-m", "tests.helpers.server_answers"]
+    subprocess.run(
+        [*program, tf.sysconfig.get_lib(), model.resolve(), asked, answered],
+        cwd=ROOT,
+        check=True,
+    )
     with np.load(answered) as found:
       return dict(found)

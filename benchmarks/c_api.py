@@ -1,18 +1,17 @@
-"""Runs a SavedModel through TensorFlow's C API: the loader a server uses.
+"""TensorFlow's C API from Python: SavedModels as TensorFlow Serving runs them.
 
-    python tests/helpers/c_api.py LIBRARIES MODEL REQUESTS.npz ANSWERS.npz
-
-LIBRARIES is the folder of libtensorflow_cc. REQUESTS holds the arrays to feed
-and to fetch, named `REQUEST/feed/TENSOR:0` and `REQUEST/fetch/TENSOR:0` (of the
-latter only the name counts); bytes are strings. ANSWERS gets
-`REQUEST/TENSOR:0`, or TensorFlow's message as `REQUEST/error`. No TensorFlow,
-Keras or other Python of theirs is imported.
+For a process of its own, in which no TensorFlow is imported: two copies of its
+libraries would meet.
 """
 
 import ctypes
-import sys
+
+# These two bring Python's OpenSSL, which has to be loaded before TensorFlow's:
+# the process dies if it comes second.
+import random  # noqa: F401
 
 import numpy as np
+import numpy.random  # noqa: F401
 
 _TYPES = {
     np.dtype(t): code
@@ -52,6 +51,8 @@ def _library(folder):
           [ctypes.c_int, pointer, ctypes.c_int, ctypes.c_size_t],
       ),
       ("TF_TensorData", pointer, [pointer]),
+      ("TF_DeleteTensor", None, [pointer]),
+      ("TF_SetConfig", None, [pointer, text, ctypes.c_size_t, pointer]),
       ("TF_StringInit", None, [pointer]),
       ("TF_StringCopy", None, [pointer, text, ctypes.c_size_t]),
       ("TF_TensorType", ctypes.c_int, [pointer]),
@@ -108,88 +109,92 @@ class Model:
   Args:
     libraries: folder of libtensorflow_cc.
     path: of the SavedModel.
+    config: a serialized `tf.compat.v1.ConfigProto`; empty for TensorFlow's own.
 
   Raises:
     RuntimeError: with TensorFlow's message.
   """
 
-  def __init__(self, libraries, path):
-    self._library = _library(libraries)
-    self._graph = self._library.TF_NewGraph()
-    self._status = self._library.TF_NewStatus()
+  def __init__(self, libraries: str, path: str, config: bytes = b""):
+    self.library = _library(libraries)
+    self.graph = self.library.TF_NewGraph()
+    self.status = self.library.TF_NewStatus()
+    options = self.library.TF_NewSessionOptions()
+    self.library.TF_SetConfig(options, config, len(config), self.status)
+    self.check()
     tags = (ctypes.c_char_p * 1)(b"serve")
-    self._session = self._library.TF_LoadSessionFromSavedModel(
-        self._library.TF_NewSessionOptions(),
-        None,
-        path.encode(),
-        tags,
-        1,
-        self._graph,
-        None,
-        self._status,
+    self.session = self.library.TF_LoadSessionFromSavedModel(
+        *(options, None, path.encode(), tags, 1, self.graph, None, self.status)
     )
-    self._check()
+    self.check()
 
-  def run(self, feeds, fetches):
+  def run(self, feeds: dict[str, np.ndarray], fetches: list[str]) -> list:
     """Feeds arrays by tensor name and fetches others; raises as above."""
-    inputs = (_Output * len(feeds))(*map(self._output, feeds))
-    outputs = (_Output * len(fetches))(*map(self._output, fetches))
-    values = (ctypes.c_void_p * len(feeds))(
-        *(_tensor(self._library, array) for array in feeds.values())
-    )
-    results = (ctypes.c_void_p * len(fetches))()
-    self._library.TF_SessionRun(
-        self._session,
-        None,
-        inputs,
-        values,
-        len(feeds),
-        outputs,
-        results,
-        len(fetches),
-        None,
-        0,
-        None,
-        self._status,
-    )
-    self._check()
-    return [_array(self._library, tensor) for tensor in results]
+    call = Call(self, feeds, fetches)
+    call()
+    return call.arrays()
 
-  def _check(self):
-    if self._library.TF_GetCode(self._status):
-      raise RuntimeError(self._library.TF_Message(self._status).decode())
+  def check(self) -> None:
+    """Raises TensorFlow's last error, if there was one."""
+    if self.library.TF_GetCode(self.status):
+      raise RuntimeError(self.library.TF_Message(self.status).decode())
 
-  def _output(self, name):
+
+class Call:
+  """A run of a model, with its inputs made once: for a clock around it.
+
+  Args:
+    model: a `Model`.
+    feeds: array by the name of a tensor.
+    fetches: names of tensors.
+  """
+
+  def __init__(
+      self, model: Model, feeds: dict[str, np.ndarray], fetches: list[str]
+  ):
+    self._model, self._values, self._results = model, (), ()
+    self._inputs = _outputs(model, feeds)
+    self._outputs = _outputs(model, fetches)
+    self._values = (ctypes.c_void_p * len(feeds))(
+        *(_tensor(model.library, array) for array in feeds.values())
+    )
+    self._results = (ctypes.c_void_p * len(fetches))()
+
+  def __call__(self) -> None:
+    """Runs the model; its results replace the last ones."""
+    self._delete(self._results)
+    model = self._model
+    model.library.TF_SessionRun(
+        *(model.session, None),
+        *(self._inputs, self._values, len(self._values)),
+        *(self._outputs, self._results, len(self._results)),
+        *(None, 0, None, model.status),
+    )
+    model.check()
+
+  def arrays(self) -> list[np.ndarray]:
+    """The last results."""
+    return [_array(self._model.library, tensor) for tensor in self._results]
+
+  def __del__(self):
+    self._delete(self._results)
+    self._delete(self._values)
+
+  def _delete(self, tensors):
+    for i, tensor in enumerate(tensors):
+      if tensor:
+        self._model.library.TF_DeleteTensor(tensor)
+        tensors[i] = None
+
+
+def _outputs(model, names):
+  found = []
+  for name in names:
     operation, _, index = name.partition(":")
-    found = self._library.TF_GraphOperationByName(
-        self._graph, operation.encode()
+    pointer = model.library.TF_GraphOperationByName(
+        model.graph, operation.encode()
     )
-    return _Output(found, int(index))
-
-
-def main(libraries, model, requests, answers):
-  feeds, fetches = {}, {}
-  with np.load(requests) as arrays:
-    for key in arrays:
-      name, kind, tensor = key.split("/", maxsplit=2)
-      if kind == "feed":
-        feeds.setdefault(name, {})[tensor] = arrays[key]
-      else:
-        fetches.setdefault(name, []).append(tensor)
-  loaded, results = Model(libraries, model), {}
-  for name, tensors in fetches.items():
-    try:
-      found = loaded.run(feeds[name], tensors)
-    except RuntimeError as error:
-      results[f"{name}/error"] = str(error)
-    else:
-      results |= {
-          f"{name}/{tensor}": array
-          for tensor, array in zip(tensors, found, strict=True)
-      }
-  assert not {"tensorflow", "keras", "pgates"} & set(sys.modules)
-  np.savez(answers, **results)
-
-
-if __name__ == "__main__":
-  main(*sys.argv[1:])
+    if pointer is None:
+      raise RuntimeError(f"The SavedModel has no operation {operation}.")
+    found.append(_Output(pointer, int(index)))
+  return (_Output * len(found))(*found)

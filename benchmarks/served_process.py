@@ -1,0 +1,33 @@
+"""The process that `benchmarks.served` starts: models in turn, and a clock.
+
+python -m benchmarks.served_process REQUEST.json ANSWER.json
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+from benchmarks import c_api
+from export.auto import interleaved
+
+
+def main(request, answer):
+  wanted = json.loads(pathlib.Path(request).read_text())
+  config = bytes.fromhex(wanted["config"])
+  with np.load(wanted["inputs"]) as arrays:
+    inputs = dict(arrays)
+  calls = {}
+  for name, model in wanted["models"].items():
+    loaded = c_api.Model(wanted["libraries"], model["path"], config)
+    feeds = {tensor: inputs[key] for key, tensor in model["feeds"].items()}
+    calls[name] = c_api.Call(loaded, feeds, model["fetches"])
+  times = interleaved.measure(calls, repeats=wanted["repeats"])
+  if "tensorflow" in sys.modules:
+    raise RuntimeError("This process holds a second copy of TensorFlow.")
+  pathlib.Path(answer).write_text(json.dumps(times))
+
+
+if __name__ == "__main__":
+  main(*sys.argv[1:])
