@@ -1,5 +1,7 @@
 """Fixtures that several test files share."""
 
+import gc
+
 import pytest
 import tensorflow as tf
 
@@ -12,6 +14,11 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration() for _ in range(4)],
 )
+
+
+# Tracing makes millions of small objects that live on: to look through them all
+# at every turn takes a tenth of the time.
+gc.set_threshold(200_000, 50, 100)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import pgates
 # Images that networks are timed on, and for about how many seconds.
 _NUM_IMAGES = 16
 _SECONDS = 20.0
-_ROUNDS = (5, 100)
+ROUNDS = (5, 100)  # At least, at most.
 
 
 def ratios(
@@ -56,7 +56,7 @@ def ratios(
   rounds = _SECONDS / max(sum(map(sum, first.values())), 1e-6)
   times = interleaved.measure(
       calls,
-      repeats=int(np.clip(rounds, *_ROUNDS)),
+      repeats=int(np.clip(rounds, *ROUNDS)),
       warmup=1,
       clock=clock,
   )

@@ -79,6 +79,7 @@ def test_the_references_lack_gates_and_rate_loss(models):
   assert len(models) == 2
 
 
+@pytest.mark.slow
 def test_replicas_share_the_batch(models, monkeypatch):
   one_step, seen = pgates.GatedModel.train_step, []
 

@@ -16,6 +16,7 @@ from export import descriptions
 from export import run
 from export import variants
 from export.auto import deciding
+from export.auto import whole_times
 from export.checks import comparison
 import image_data
 import pgates
@@ -43,6 +44,7 @@ def exported(tmp_path_factory, tiny_run):
       gating=("fixed", "dynamic"),
       format=("saved_model", "tflite"),
       num_examples=70,
+      costs="macs",  # Nothing is timed.
   )
   return folder
 
@@ -255,15 +257,17 @@ def test_bad_options_are_refused_before_any_work(tmp_path, options, message):
 @pytest.fixture(scope="module", name="auto")
 def _auto(tmp_path_factory, tiny_run):
   folder = tmp_path_factory.mktemp("auto")
-  _export(
-      workdir=tiny_run,
-      output_dir=folder,
-      name="digits",
-      gating=("auto", "fixed"),
-      format=("saved_model", "tflite"),
-      num_examples=70,
-      keep_probes=folder / "probes",
-  )
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(whole_times, "ROUNDS", (2, 4))
+    _export(
+        workdir=tiny_run,
+        output_dir=folder,
+        name="digits",
+        gating=("auto", "fixed"),
+        format=("saved_model", "tflite"),
+        num_examples=70,
+        keep_probes=folder / "probes",
+    )
   return folder
 
 
@@ -303,6 +307,7 @@ def test_every_file_is_timed_beside_the_ungated_network(auto, capsys):
   ]
 
 
+@pytest.mark.slow
 def test_chosen_gates_are_checked_again_without_measuring(
     auto, tiny_run, monkeypatch
 ):
@@ -316,6 +321,7 @@ def test_chosen_gates_are_checked_again_without_measuring(
   )
 
 
+@pytest.mark.slow
 def test_costs_of_another_machine_choose_as_those_of_this_one(
     auto, tiny_run, tmp_path
 ):

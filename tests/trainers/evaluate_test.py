@@ -59,6 +59,7 @@ def _accuracy(workdir, strategy, images, labels):
   return np.mean(logits.argmax(-1) == labels)
 
 
+@pytest.mark.slow
 def test_all_strategies_are_evaluated(workdir, data_dir, capsys):
   value = _main(workdir)
   model = keras.models.load_model(workdir / "model.keras", compile=False)

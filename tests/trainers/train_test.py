@@ -41,6 +41,7 @@ def _assert_same_run(ours, theirs):
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_program_stopped_by_sigterm_continues_as_one_never_stopped(
     tiny_run, data_dir, tmp_path, capsys
 ):

@@ -24,7 +24,10 @@ def num_parameters(model):
     "make, parameters, total, fixed, gateable",
     [
         (pgates.ResNet50, 25_557_032, 4.089, 0.480, 3.609),
-        (pgates.ResNet101, 44_549_160, 7.801, 0.480, 7.322),
+        pytest.param(
+            *(pgates.ResNet101, 44_549_160, 7.801, 0.480, 7.322),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_imagenet_resnets_have_the_published_sizes(

@@ -47,7 +47,17 @@ def assert_equal_outputs(received, expected, **tolerance):
     )
 
 
-@pytest.mark.parametrize("make", PARAMETERS, ids=lambda f: f.__name__)
+LARGE = (pgates.ResNet101, pgates.ResNet152)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(f, marks=[pytest.mark.slow] if f in LARGE else [])
+        for f in PARAMETERS
+    ],
+    ids=lambda f: f.__name__,
+)
 def test_ungated_network_has_the_published_number_of_parameters(make):
   model = make(1000, gate="none", input_shape=(32, 32, 3))
   assert num_trainable(model) == PARAMETERS[make]
@@ -56,7 +66,10 @@ def test_ungated_network_has_the_published_number_of_parameters(make):
 # Two-logit gates cost 211,232 and 491,154; one logit saves 17 a block.
 @pytest.mark.parametrize(
     "make, num_gates, two_logits",
-    [(pgates.ResNet50, 16, 211_232), (pgates.ResNet101, 33, 491_154)],
+    [
+        (pgates.ResNet50, 16, 211_232),
+        pytest.param(pgates.ResNet101, 33, 491_154, marks=pytest.mark.slow),
+    ],
 )
 def test_dependent_gates_cost_what_the_reference_says(
     make, num_gates, two_logits

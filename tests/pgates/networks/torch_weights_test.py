@@ -65,8 +65,15 @@ def test_ungated_torchvision_state_gives_the_same_logits(network):
   np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("matrices", [False, True], ids=["1x1", "matrices"])
-@pytest.mark.parametrize("names", ["torchvision", "aig"])
+@pytest.mark.parametrize(
+    ("names", "matrices"),
+    [
+        pytest.param("torchvision", False, marks=pytest.mark.slow),
+        ("torchvision", True),
+        ("aig", False),
+        pytest.param("aig", True, marks=pytest.mark.slow),
+    ],
+)
 def test_gated_bottleneck_state_gives_the_same_gates(names, matrices):
   state = torch_states.random_state(
       torch_states.LAYOUTS[pgates.ResNet50], gates=True

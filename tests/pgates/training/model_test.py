@@ -282,7 +282,13 @@ def fixture_reference():
 
 
 @pytest.mark.parametrize(
-    "way", ["numpy", "generator", "steps_per_execution", "run_eagerly"]
+    "way",
+    [
+        "numpy",
+        pytest.param("generator", marks=pytest.mark.slow),
+        "steps_per_execution",
+        "run_eagerly",
+    ],
 )
 def test_every_way_to_fit_is_the_same_training(way, reference):
   if way == "numpy":
@@ -439,7 +445,13 @@ def test_keras_file_of_a_model_that_is_not_compiled_is_not_either(tmp_path):
   )
 
 
-@pytest.fixture(name="policy", params=["mixed_bfloat16", "mixed_float16"])
+@pytest.fixture(
+    name="policy",
+    params=[
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+        "mixed_float16",
+    ],
+)
 def fixture_policy(request):
   before = keras.config.dtype_policy()
   keras.config.set_dtype_policy(request.param)
@@ -473,7 +485,7 @@ def test_mixed_precision_trains_and_reloads(policy, tmp_path):
   assert logs[0] == logs[1]
 
 
-@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("lost", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
 @pytest.mark.usefixtures("policy")
 def test_step_that_one_replica_cannot_make_is_made_by_none(lost):

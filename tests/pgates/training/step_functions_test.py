@@ -125,7 +125,11 @@ def test_four_replicas_train_as_one_device(alone):
 
 
 @pytest.mark.parametrize(
-    "reduction, steps", [("mean_with_sample_weight", 1), ("sum", 2)]
+    "reduction, steps",
+    [
+        ("mean_with_sample_weight", 1),
+        pytest.param("sum", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_replicas_share_sample_weights_and_regularisers(reduction, steps):
   loss = keras.losses.SparseCategoricalCrossentropy(
@@ -298,6 +302,7 @@ def test_rate_loss_that_is_not_finite_is_named(run_eagerly):
     model.fit(FLAT, LABELS[:12], batch_size=4, verbose=0)
 
 
+@pytest.mark.slow
 def test_nan_on_one_replica_stops_all():
   with strategy_of(2).scope():
     model = conv_model(num_blocks=1)

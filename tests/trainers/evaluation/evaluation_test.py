@@ -180,7 +180,14 @@ def _state(model):
 
 
 @pytest.mark.parametrize(
-    "strategy", ["map", "sampled", "ensemble:2", "budget:0.9", "top_k:1"]
+    "strategy",
+    [
+        "map",
+        "sampled",
+        pytest.param("ensemble:2", marks=pytest.mark.slow),
+        "budget:0.9",
+        "top_k:1",
+    ],
 )
 def test_model_is_afterwards_as_it_was(model, batches, strategy):
   before = _state(model)

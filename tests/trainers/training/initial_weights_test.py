@@ -169,7 +169,9 @@ def test_open_gates_leave_the_ungated_source(
     np.testing.assert_array_equal(new, old)
 
 
-@pytest.mark.parametrize("network", ["resnet18", "resnet50"])
+@pytest.mark.parametrize(
+    "network", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)]
+)
 def test_large_networks_too(network, tmp_path, monkeypatch):
   shape = torch_states.LARGE
   kind = getattr(pgates, network.replace("resnet", "ResNet"))

@@ -104,7 +104,14 @@ def _files(folder):
   return {path: path.read_bytes() for path in paths}
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name",
+    ["plain"]
+    + [
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("averaged", "replicas")
+    ],
+)
 def test_run_stopped_by_sigterm_continues_as_one_never_stopped(
     runs, data_dir, tmp_path, name
 ):
@@ -339,12 +346,20 @@ def _one_step(data_dir, folder, *arguments):
 @pytest.mark.parametrize(
     "arguments, loss",
     [
-        (("--target_rates=0.7",), lambda m, p: (0.7 - m.mean()) ** 2),
+        pytest.param(
+            ("--target_rates=0.7",),
+            lambda m, p: (0.7 - m.mean()) ** 2,
+            marks=pytest.mark.slow,
+        ),
         (
             ("--rate_share=macs", "--rate_loss_weight=3"),
             lambda m, p: 3 * (0.6 - p @ m) ** 2,
         ),
-        (("--target_rates=0.95", "--one_sided"), lambda m, p: 0.0),
+        pytest.param(
+            ("--target_rates=0.95", "--one_sided"),
+            lambda m, p: 0.0,
+            marks=pytest.mark.slow,
+        ),
         (
             ("--target_rates=0.5", "--one_sided"),
             lambda m, p: (0.5 - m.mean()) ** 2,
@@ -385,7 +400,10 @@ def test_stochastic_depth_drops_blocks_only_while_training(data_dir, tmp_path):
   assert line["rate_loss"] == 0.0
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision",
+    [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"],
+)
 def test_mixed_precision_is_of_the_branches_only(data_dir, tmp_path, precision):
   line, model = _one_step(data_dir, tmp_path, f"--precision={precision}")
   assert np.isfinite(line["val_loss"])
