@@ -73,7 +73,7 @@ lock: ## Pin requirements anew (`make lock ARGS=--upgrade`: newest versions)
 build-files: $(STAMP) ## Write the BUILD files from the sources' imports
 	$(RUN) -m tools.update_build_files
 
-demo: $(STAMP) ## Train on digits with and without gates; report; export
+demo: $(STAMP) ## Train on digits with and without gates; export; report
 	$(RUN) -m trainers.train --preset=digits --gate=none \
 	  --workdir="$(WORKDIR)/ungated" --data_dir="$(DATA_DIR)"
 	$(RUN) -m trainers.train --preset=digits \
@@ -83,14 +83,15 @@ demo: $(STAMP) ## Train on digits with and without gates; report; export
 	$(RUN) -m trainers.evaluate --strategies=all --threshold_curve \
 	  --workdir="$(WORKDIR)/gated" --reference="$(WORKDIR)/ungated" \
 	  --data_dir="$(DATA_DIR)"
-	$(RUN) -m trainers.report \
-	  --workdir="$(WORKDIR)/gated" --reference="$(WORKDIR)/ungated" \
-	  --data_dir="$(DATA_DIR)"
 	$(RUN) -m export.export_model --name=digits --gating=auto,fixed \
 	  --format=saved_model,tflite \
 	  --quantization=none,float16,dynamic_range,int8 \
 	  --workdir="$(WORKDIR)/gated" --data_dir="$(DATA_DIR)" \
 	  --output_dir="$(WORKDIR)/export"
+	$(RUN) -m trainers.report \
+	  --workdir="$(WORKDIR)/gated" --reference="$(WORKDIR)/ungated" \
+	  --export="$(WORKDIR)/export" \
+	  --data_dir="$(DATA_DIR)"
 
 clean: ## Remove caches and build products; keep .venv and runs/
 	rm -rf .pytest_cache .ruff_cache .setuptools build dist *.egg-info

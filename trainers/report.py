@@ -21,6 +21,11 @@ _REFERENCE = flags.DEFINE_string(
     None,
     "The workdir of an ungated network, evaluated on the same split, to mark",
 )
+_EXPORT = flags.DEFINE_string(
+    "export",
+    None,
+    "The --output_dir of the run's exports, to show their times and gates",
+)
 flags.mark_flag_as_required("workdir")
 # So that `--helpshort` lists them.
 flags.adopt_module_key_flags(shared_flags)
@@ -35,6 +40,7 @@ def main(argv):
     path = report_writer.write_report(
         pathlib.Path(shared_flags.WORKDIR.value),
         reference=_REFERENCE.value,
+        export=_EXPORT.value,
         # By default the folder that the run was trained from.
         data_dir=data_dir.value if data_dir.present else None,
     )

@@ -9,7 +9,7 @@ from matplotlib import ticker
 import numpy as np
 
 # What stands for the page's own colour in a figure.
-_INK = "#010203"
+INK = "#010203"
 # By Okabe and Ito, told apart by the colour-blind; the page names them.
 COLORS = {
     "blue": "#0072b2",
@@ -24,9 +24,9 @@ _MARKERS = "osD^vP<"
 _MAP = "cividis"  # Even to the colour-blind, and rising in grey.
 _STYLE = {
     **dict.fromkeys(
-        ["text.color", "axes.edgecolor", "axes.labelcolor", "grid.color"], _INK
+        ["text.color", "axes.edgecolor", "axes.labelcolor", "grid.color"], INK
     ),
-    **dict.fromkeys(["xtick.color", "ytick.color", "legend.edgecolor"], _INK),
+    **dict.fromkeys(["xtick.color", "ytick.color", "legend.edgecolor"], INK),
     "axes.facecolor": "none",
     "figure.facecolor": "none",
     "legend.facecolor": "none",
@@ -63,14 +63,15 @@ def svg(draw, *arguments, label, standalone=False, **options):
   text = stream.getvalue()
   text = text[text.index("<svg") :]
   if not standalone:
-    text = text.replace(_INK, "currentColor")
+    text = text.replace(INK, "currentColor")
     for name, color in COLORS.items():
       text = text.replace(color, f"var(--{name})")
   label = html.escape(label)
   return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
-def _figure(width, height):
+def new_figure(width, height):
+  """A figure of so many inches, and its axes."""
   figure = figure_lib.Figure(figsize=(width, height), layout="constrained")
   return figure, figure.subplots()
 
@@ -112,7 +113,7 @@ def accuracy_against_macs(
   Returns:
     A figure.
   """
-  figure, axis = _figure(9.0, 4.6)
+  figure, axis = new_figure(9.0, 4.6)
   points = [point for _, of_series in series for point in of_series]
   points += pruned
   order = order or [label for label, _ in series]
@@ -120,7 +121,7 @@ def accuracy_against_macs(
     style = _style(order.index(label))
     _errorbar(axis, of_series, label=label, linewidth=1, **style)
   if pruned:
-    _errorbar(axis, pruned, label="pruned", fmt="x", color=_INK)
+    _errorbar(axis, pruned, label="pruned", fmt="x", color=INK)
   if ungated is not None:
     _errorbar(
         axis,
@@ -128,18 +129,18 @@ def accuracy_against_macs(
         label="ungated network",
         fmt="*",
         markersize=12,
-        color=_INK,
+        color=INK,
     )
     height = 100 * ungated["accuracy"]
-    axis.axhline(height, color=_INK, linewidth=0.8, linestyle="--", alpha=0.5)
+    axis.axhline(height, color=INK, linewidth=0.8, linestyle="--", alpha=0.5)
   if curve:
     ordered = sorted(curve, key=lambda point: point["macs"])
-    axis.plot(*_percent(ordered), ":", color=_INK, label="thresholds 0 to 1")
+    axis.plot(*_percent(ordered), ":", color=INK, label="thresholds 0 to 1")
   front = pareto_front([(p["macs"], p["accuracy"]) for p in points])
   front = [{"macs": macs, "accuracy": accuracy} for macs, accuracy in front]
   axis.plot(
       *_percent(front),
-      color=_INK,
+      color=INK,
       linewidth=5,
       alpha=0.2,
       label="Pareto front",
@@ -193,7 +194,9 @@ def open_rates(values, *, rows, columns, row_label="", column_label=""):
     A figure.
   """
   count, width = np.shape(values)
-  figure, axis = _figure(min(9, 2.5 + 0.45 * width), min(14, 1.4 + 0.3 * count))
+  figure, axis = new_figure(
+      min(9, 2.5 + 0.45 * width), min(14, 1.4 + 0.3 * count)
+  )
   image = axis.imshow(
       values,
       vmin=0,
@@ -219,7 +222,7 @@ def open_rates(values, *, rows, columns, row_label="", column_label=""):
   axis.set_xlabel(column_label)
   axis.set_ylabel(row_label)
   bar = figure.colorbar(image, ax=axis, label="open rate")
-  bar.outline.set_edgecolor(_INK)
+  bar.outline.set_edgecolor(INK)
   return figure
 
 
@@ -232,12 +235,12 @@ def macs_of_examples(shares):
   Returns:
     A figure.
   """
-  figure, axis = _figure(7.2, 2.6)
+  figure, axis = new_figure(7.2, 2.6)
   axis.hist(
       100 * np.asarray(shares), bins=40, color=COLORS["blue"], edgecolor="none"
   )
   mean = 100 * float(np.mean(shares))
-  axis.axvline(mean, color=_INK, linestyle="--", label=f"mean {mean:.1f} %")
+  axis.axvline(mean, color=INK, linestyle="--", label=f"mean {mean:.1f} %")
   axis.set_xlabel("executed multiply-adds, % of the dense ones")
   axis.set_ylabel("examples")
   axis.legend(fontsize=8)

@@ -3,6 +3,7 @@
 import pathlib
 
 import pgates
+from trainers.reporting import exports
 from trainers.reporting import page as report_page
 from trainers.reporting import plots as report_plots
 
@@ -12,7 +13,15 @@ _STATIC = ("prune", "top_k")  # The same blocks for every example.
 
 
 def page(
-    workdir, *, settings, evaluation, history, decisions, classes, ungated=None
+    workdir,
+    *,
+    settings,
+    evaluation,
+    history,
+    decisions,
+    classes,
+    ungated=None,
+    exported=None,
 ):
   """The page of a run.
 
@@ -24,12 +33,14 @@ def page(
     decisions: `report_measurements.Decisions`, or None without gates.
     classes: names of the classes.
     ungated: `evaluation.json` of an ungated network, or None.
+    exported: `export.json` of its exports, or None.
 
   Returns:
     HTML.
   """
   dense = (ungated or evaluation)["dense_macs"]
-  sections = [_accuracy(evaluation, dense, ungated)]
+  sections = [] if exported is None else exports.sections(exported)
+  sections.append(_accuracy(evaluation, dense, ungated))
   if decisions is not None:
     sections += _gates(evaluation, history, decisions, classes)
   else:

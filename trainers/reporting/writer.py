@@ -12,7 +12,7 @@ from trainers.reporting import measurements as report_measurements
 from trainers.reporting import run as report_run
 
 
-def write_report(workdir, *, reference=None, data_dir=None):
+def write_report(workdir, *, reference=None, export=None, data_dir=None):
   """Writes `report.html` into the folder of a run or a comparison.
 
   A comparison gets its main plot as `comparison.svg`, too.
@@ -20,6 +20,7 @@ def write_report(workdir, *, reference=None, data_dir=None):
   Args:
     workdir: the folder.
     reference: the workdir of an ungated network to mark, for a run; or None.
+    export: the folder of its exports, for a run; or None.
     data_dir: of the data sets; None for the run's.
 
   Returns:
@@ -27,13 +28,14 @@ def write_report(workdir, *, reference=None, data_dir=None):
 
   Raises:
     FileNotFoundError: if something is missing; says what writes it.
-    ValueError: if the reference was evaluated on something else.
+    ValueError: if the reference was evaluated, or the export made, on something
+      else.
   """
   workdir = pathlib.Path(workdir).expanduser()
   if (workdir / "recipe.json").exists():
     text = _of_comparison(workdir)
   else:
-    text = _of_run(workdir, reference, data_dir)
+    text = _of_run(workdir, reference, export, data_dir)
   path = workdir / "report.html"
   artifacts.write_text(path, text)
   return path
@@ -47,7 +49,7 @@ def _of_comparison(workdir):
   return report_comparison.page(value)
 
 
-def _of_run(workdir, reference, data_dir):
+def _of_run(workdir, reference, export, data_dir):
   run_folder.check_files(workdir, "config.json", "evaluation.json")
   settings, dataset = reader.open_data(workdir, data_dir=data_dir)
   evaluation = artifacts.read_json(workdir / "evaluation.json")
@@ -55,6 +57,9 @@ def _of_run(workdir, reference, data_dir):
   ungated = None
   if reference is not None:
     ungated = run_folder.read_reference(reference, dataset.name, split)
+  exported = None
+  if export is not None:
+    exported = _read_export(export, dataset.name)
   # Older evaluations do not say.
   model_file = evaluation.get("model_file", "model.keras")
   run_folder.check_files(workdir, model_file)
@@ -76,4 +81,21 @@ def _of_run(workdir, reference, data_dir):
       decisions=decisions,
       classes=dataset.class_names,
       ungated=ungated,
+      exported=exported,
   )
+
+
+def _read_export(folder, dataset):
+  path = pathlib.Path(folder).expanduser() / "export.json"
+  if not path.is_file():
+    raise FileNotFoundError(
+        f"{folder} has no export.json: give the --output_dir of "
+        "`python -m export.export_model`."
+    )
+  value = artifacts.read_json(path)
+  if value["dataset"] != dataset:
+    raise ValueError(
+        f"--export must be of this run, on {dataset}. {folder} holds exports "
+        f"measured on {value['dataset']}."
+    )
+  return value

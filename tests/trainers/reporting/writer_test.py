@@ -171,3 +171,20 @@ def test_comparison_that_is_not_finished_is_refused(comparison):
   (comparison / "comparison.json").unlink()
   with pytest.raises(FileNotFoundError, match="trainers.compare"):
     report_writer.write_report(comparison)
+
+
+def test_exports_come_first_and_must_be_of_the_same_data(run, tmp_path):
+  row = {"gating": "fixed", "format": "tflite", "quantization": "int8"}
+  row |= {"accuracy": 0.75, "macs": 5.0, "bytes": 7000}
+  exported = {"dataset": "digits", "variants": [row], "ungated": []}
+  folder = tmp_path / "exported"
+  folder.mkdir()
+  with pytest.raises(FileNotFoundError, match="give the --output_dir of"):
+    report_writer.write_report(run, export=folder)
+  artifacts.write_json(folder / "export.json", {**exported, "dataset": "mnist"})
+  with pytest.raises(ValueError, match="of this run, on digits.*on mnist"):
+    report_writer.write_report(run, export=folder)
+  artifacts.write_json(folder / "export.json", exported)
+  text = _text(report_writer.write_report(run, export=folder))
+  assert "TF-Lite fixed int8" in text
+  assert text.index("Exported files") < text.index("Strategies")

@@ -1,0 +1,194 @@
+"""What a report shows of a run's exports: how much time they take, and why."""
+
+from matplotlib import patches
+from matplotlib import ticker
+import numpy as np
+
+from trainers.reporting import page as report_page
+from trainers.reporting import plots as report_plots
+
+_FORMATS = {"saved_model": "SavedModel", "tflite": "TF-Lite"}
+_COLUMNS = ["file", "accuracy", "MACs", "time", "file size"]
+# How a block of an export is drawn.
+_KINDS = {
+    "removed": {"facecolor": "none", "linestyle": ":"},
+    "open": {"facecolor": report_plots.COLORS["blue"]},
+    "deciding": {"facecolor": report_plots.COLORS["orange"]},
+}
+
+
+def sections(exported):
+  """The sections on exports.
+
+  Args:
+    exported: an `export.json`.
+
+  Returns:
+    List of HTML: a table, with a plot of the times where they were measured,
+    and a picture of the blocks where gates were chosen.
+  """
+  rows = [*exported.get("ungated", ()), *exported["variants"]]
+  rows = sorted(rows, key=lambda row: list(_FORMATS).index(row["format"]))
+  bodies = [report_page.table(_COLUMNS, [_cells(row) for row in rows])]
+  timed = [row for row in rows if "time_ratio" in row]
+  if timed:
+    plot = report_plots.svg(
+        time_ratios,
+        [(_name(row), row["time_ratio"]) for row in timed],
+        [_share(row, rows) for row in timed],
+        label="Time of each exported file by that of the ungated network",
+    )
+    bodies.insert(0, plot)
+  found = [
+      report_page.section(
+          "Exported files",
+          "Accuracy on the checked examples. Time: of the ungated network's in "
+          "the same format, in one run on the machine that exported; a "
+          "SavedModel in a session, as a server runs it. In proportion to its "
+          "multiply-adds a file would take the time of the mark.",
+          *bodies,
+      )
+  ]
+  chosen = {
+      row["format"]: row["auto"]
+      for row in exported["variants"]
+      if row.get("auto", {}).get("table")
+  }
+  if chosen:
+    found.append(_blocks(chosen))
+  return found
+
+
+def _blocks(chosen):
+  networks = [(_FORMATS[format], auto) for format, auto in chosen.items()]
+  plot = report_plots.svg(
+      blocks,
+      networks,
+      label="What has become of each block in the automatic export",
+  )
+  return report_page.section(
+      "What became of each gate",
+      "With automatic gating, from the first block on. Below a deciding gate: "
+      "how often it opens, and what its branch and the gate cost, as measured "
+      "at export.",
+      plot,
+  )
+
+
+def _name(row):
+  parts = [_FORMATS[row["format"]], row["gating"]]
+  if row["quantization"] != "none":
+    parts.append(row["quantization"])
+  return " ".join(parts)
+
+
+def _share(row, rows):
+  """Its multiply-adds by those of the ungated network; None if not known."""
+  ungated = [r["macs"] for r in rows if r["gating"] == "ungated"]
+  return row["macs"] / ungated[0] if ungated else None
+
+
+def _cells(row):
+  ratio = row.get("time_ratio")
+  return [
+      _name(row),
+      f"{100 * row['accuracy']:.2f} %",
+      f"{row['macs']:,.0f}",
+      "" if ratio is None else f"{ratio:.2f}",
+      f"{row['bytes'] / 1000:,.0f} kB",
+  ]
+
+
+def time_ratios(ratios, limits):
+  """Bars of times, and a mark where each would be in proportion to its MACs.
+
+  Args:
+    ratios: list of `(name, time by that of the ungated network)`.
+    limits: multiply-adds by those of the ungated network, or None, of each.
+
+  Returns:
+    A figure.
+  """
+  names, values = zip(*ratios, strict=True)
+  figure, axis = report_plots.new_figure(7.2, 1.0 + 0.32 * len(names))
+  places = np.arange(len(names))
+  colors = [
+      report_plots.COLORS["blue" if value < 1 else "vermilion"]
+      if not name.endswith("ungated")
+      else "#8a8f98"
+      for name, value in ratios
+  ]
+  axis.barh(places, values, color=colors, height=0.7)
+  for place, value in zip(places, values, strict=True):
+    axis.text(value + 0.01, place, f"{value:.2f}", va="center", fontsize=8)
+  marks = [(m, p) for m, p in zip(limits, places, strict=True) if m is not None]
+  if marks:
+    axis.plot(
+        *zip(*marks, strict=True),
+        "|",
+        color=report_plots.INK,
+        markersize=12,
+        markeredgewidth=2,
+        label="share of the MACs",
+    )
+    axis.legend(fontsize=8, loc="lower right")
+  axis.axvline(1, color=report_plots.INK, linestyle="--", linewidth=0.8)
+  axis.set_yticks(places, names)
+  axis.invert_yaxis()
+  axis.set_xlim(0, max(1, *values) * 1.15)
+  axis.set_xlabel("time, by that of the ungated network")
+  axis.grid(axis="x")
+  return figure
+
+
+def blocks(networks):
+  """The blocks of networks in a row each: removed, always open, or deciding.
+
+  Args:
+    networks: list of `(name, auto)`, the latter as in `export.json`: its
+      `table` has `name`, `decision`, `open_rate`, and the costs of `branch` and
+      `gate` for each block, in its `unit`.
+
+  Returns:
+    A figure.
+  """
+  width = max(len(auto["table"]) for _, auto in networks)
+  figure, axis = report_plots.new_figure(
+      min(11, 1.8 + 0.95 * width), 1.0 + 1.1 * len(networks)
+  )
+  for line, (_, auto) in enumerate(networks):
+    for i, row in enumerate(auto["table"]):
+      _draw_block(axis, i, line, row, auto["unit"])
+  axis.set_xlim(-0.6, width - 0.4)
+  axis.set_ylim(len(networks) - 0.2, -0.5)
+  axis.xaxis.set_major_locator(ticker.NullLocator())
+  axis.set_yticks(range(len(networks)), [name for name, _ in networks])
+  for side in axis.spines.values():
+    side.set_visible(False)
+  handles = [
+      patches.Patch(edgecolor=report_plots.INK, label=kind, **style)
+      for kind, style in _KINDS.items()
+  ]
+  figure.legend(handles=handles, fontsize=8, loc="outside upper right", ncols=3)
+  return figure
+
+
+def _draw_block(axis, column, line, row, unit):
+  kind = row["decision"]
+  axis.add_patch(
+      patches.Rectangle(
+          (column - 0.4, line - 0.25),
+          *(0.8, 0.5),
+          edgecolor=report_plots.INK,
+          **_KINDS[kind],
+      )
+  )
+  text = {"ha": "center", "fontsize": 6.5}
+  axis.text(column, line - 0.3, row["name"].replace("_", "\n"), **text)
+  if kind == "deciding":
+    below = (
+        f"{100 * row['open_rate']:.0f} % open\n"
+        f"branch {row['branch']:,.0f} {unit}\n"
+        f"gate {row['gate']:,.0f} {unit}"
+    )
+    axis.text(column, line + 0.3, below, va="top", **text)
