@@ -13,10 +13,19 @@ import tensorflow as tf
 from file_io import artifacts
 
 _NAME = re.compile(r"step-(\d{9})")
-# TensorFlow's reader raises an IndexError where the data are cut.
-_ERRORS = (
-    tf.errors.OpError,
+# A file that is not there is damage; other errors of the system are of the disk
+# or the rights to it, not of what was written.
+_MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_UNREADABLE = (
     OSError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.UnknownError,
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+)
+# TensorFlow's reader raises an IndexError where the data are cut.
+_DAMAGES = (
+    tf.errors.OpError,
     ValueError,
     TypeError,
     AssertionError,
@@ -83,8 +92,7 @@ class RunCheckpoints:
 
   def _write(self, position):
     self._directory.mkdir(parents=True, exist_ok=True)
-    steps = position.epoch * self._steps_per_epoch + position.step
-    target = self._directory / f"step-{steps:09d}"
+    target = self._target(position)
     with tempfile.TemporaryDirectory(
         dir=self._directory, prefix=_WRITING
     ) as temporary:
@@ -101,26 +109,26 @@ class RunCheckpoints:
     """Restores the newest checkpoint that is whole.
 
     Newer ones, which are damaged, and what was being written when a process
-    was killed, are removed.
+    was killed, are then removed.
 
     Returns:
       Its `Position`; the start, where there is no checkpoint.
 
     Raises:
+      OSError: if a checkpoint cannot be read, or a damaged one not removed;
+        nothing was removed then.
       ValueError: if there are checkpoints, but none is whole.
     """
+    leftovers = [*self._directory.glob(f"{_WRITING}*")]
+    if self._writes:
+      for leftover in leftovers:
+        self._finish_replacing(leftover)
     damaged = {}
     for path in reversed(existing(self._directory)):
-      try:
-        position = Position(**artifacts.read_json(path / "position.json"))
-        self._state.read(str(path / "state")).assert_consumed()
-        self._remove([*damaged, *self._directory.glob(f"{_WRITING}*")])
+      position = self._read(path, damaged)
+      if position is not None:
+        self._clean(damaged, leftovers)
         return position
-      except _ERRORS as error:
-        damaged[path] = str(error).splitlines()[0]
-        logging.warning(
-            "%s is damaged, trying the one before: %s", path, damaged[path]
-        )
     if damaged:
       raise ValueError(
           f"None of the checkpoints in {self._directory} can be read: "
@@ -128,13 +136,77 @@ class RunCheckpoints:
           "change it back; if they are damaged, remove that folder to start "
           "the run anew."
       )
-    self._remove(self._directory.glob(f"{_WRITING}*"))
+    self._clean([], leftovers)
     return Position()
 
-  def _remove(self, paths):
-    # Else damaged ones would be kept as the newest, in place of good ones.
-    for path in paths if self._writes else ():
-      shutil.rmtree(path)
+  def _read(self, path, damaged):
+    """Reads a checkpoint; None, and a line in `damaged`, if it is."""
+    try:
+      position = _read_position(path, self._steps_per_epoch)
+      self._state.read(str(path / "state")).assert_consumed()
+      return position
+    except _MISSING as error:
+      damaged[path] = str(error).splitlines()[0]
+    except _UNREADABLE as error:
+      raise OSError(
+          f"{path} cannot be read: {str(error).splitlines()[0]}. Nothing was "
+          "removed; once it can be read, the same command continues from it."
+      ) from error
+    except _DAMAGES as error:
+      damaged[path] = str(error).splitlines()[0]
+    logging.warning(
+        "%s is damaged, trying the one before: %s", path, damaged[path]
+    )
+    return None
+
+  def _finish_replacing(self, leftover):
+    """Ends what a kill between the two renames of `_write` has left."""
+    whole = leftover / "whole"
+    if not (whole.exists() and (leftover / "replaced").exists()):
+      return
+    # Both were whole, and the old one had been moved away.
+    position = Position(**artifacts.read_json(whole / "position.json"))
+    target = self._target(position)
+    if not target.exists():
+      whole.rename(target)
+
+  def _clean(self, damaged, leftovers):
+    if not self._writes:
+      return
+    for path in damaged:
+      # Else it would be kept as the newest, in place of good ones.
+      try:
+        shutil.rmtree(path)
+      except OSError as error:
+        raise OSError(
+            f"{path} is damaged, and cannot be removed: {error}. Remove it; "
+            "the same command then continues from the one before."
+        ) from error
+    for path in leftovers:
+      try:
+        path.unlink() if not path.is_dir() else shutil.rmtree(path)
+      except OSError as error:
+        logging.warning("%s, a leftover, cannot be removed: %s", path, error)
+
+  def _target(self, position):
+    steps = position.epoch * self._steps_per_epoch + position.step
+    return self._directory / f"step-{steps:09d}"
+
+
+def _read_position(path, steps_per_epoch):
+  """The position of a checkpoint; a ValueError if it cannot be."""
+  value = artifacts.read_json(path / "position.json")
+  # Written so that True is refused.
+  if not isinstance(value, dict) or {*map(type, value.values())} != {int}:
+    raise ValueError(f"position.json holds {value}, not two whole numbers.")
+  position = Position(**value)
+  steps = position.epoch * steps_per_epoch + position.step
+  if min(value.values()) < 0 or steps != int(_NAME.fullmatch(path.name)[1]):
+    raise ValueError(
+        f"position.json holds {value}, at {steps_per_epoch} steps an epoch, "
+        f"in {path.name}."
+    )
+  return position
 
 
 def existing(directory):

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from file_io import artifacts
 from tests.helpers import training_runs
@@ -83,9 +84,20 @@ DAMAGES = {
     "position cut": lambda folder: _cut(folder / "position.json"),
     "position empty": lambda folder: (folder / "position.json").write_text(""),
     "position missing": lambda folder: (folder / "position.json").unlink(),
-    "position a list": lambda folder: (folder / "position.json").write_text(
-        "[1]"
-    ),
+    **{
+        f"position {text}": lambda folder, text=text: (
+            folder / "position.json"
+        ).write_text(text)
+        for text in (
+            "[1]",
+            "null",
+            '{"epoch": "0", "step": 3}',
+            '{"epoch": true, "step": 3}',
+            '{"epoch": 1, "step": -1}',
+            # Of another step than the folder's name.
+            '{"epoch": 9, "step": 3}',
+        )
+    },
 }
 
 
@@ -179,6 +191,94 @@ def test_half_written_checkpoint_of_a_killed_run_is_removed(saved):
   assert not whole.parent.exists()
   checkpoints.save(Position(1, 0))
   assert checkpoints.restore() == Position(1, 0)
+
+
+def test_leftover_that_cannot_be_removed_is_no_damage(
+    saved, monkeypatch, caplog
+):
+  folder, states = saved
+  (folder / ".writing-file").touch()  # A file, where a folder is expected.
+  (folder / ".writing-folder").mkdir()
+  model = training_runs.small_model(seed=1)
+
+  def fail(path):
+    raise PermissionError(f"Not permitted: {path}")
+
+  monkeypatch.setattr(shutil, "rmtree", fail)
+  with caplog.at_level(logging.WARNING, logger="absl"):
+    assert _checkpoints(folder, model).restore() == Position(0, 3)
+  assert _state(model) == states[3]
+  assert "damaged" not in caplog.text and ".writing-folder" in caplog.text
+  assert len(run_checkpoints.existing(folder)) == 3
+  assert not (folder / ".writing-file").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(13, "Permission denied"),
+        OSError(5, "Input/output error"),
+        tf.errors.UnknownError(None, None, "Input/output error"),
+    ],
+    ids=["permission", "disk", "tensorflow"],
+)
+def test_checkpoint_that_cannot_be_read_now_is_kept(saved, monkeypatch, error):
+  folder, _ = saved
+  model = training_runs.small_model()
+  checkpoints = _checkpoints(folder, model)
+
+  def fail(path):
+    raise error
+
+  with monkeypatch.context() as patch:
+    patch.setattr(artifacts, "read_json", fail)
+    with pytest.raises(OSError, match="000000003 cannot be read.*Nothing was"):
+      checkpoints.restore()
+  assert len(run_checkpoints.existing(folder)) == 3
+  assert checkpoints.restore() == Position(0, 3)
+
+
+def test_damaged_checkpoint_that_cannot_be_removed_ends_the_run(
+    saved, monkeypatch
+):
+  folder, _ = saved
+  _cut(_data(_newest(folder)))
+
+  def fail(path):
+    raise PermissionError(f"Not permitted: {path}")
+
+  monkeypatch.setattr(shutil, "rmtree", fail)
+  # It would stay the newest, in place of good ones.
+  with pytest.raises(OSError, match="000000003 is damaged, and cannot be rem"):
+    _checkpoints(folder, training_runs.small_model(), keep=1).restore()
+  assert len(run_checkpoints.existing(folder)) == 3
+
+
+def test_kill_between_the_two_renames_leaves_the_new_checkpoint(
+    tmp_path, monkeypatch
+):
+  model = training_runs.small_model()
+  checkpoints = _checkpoints(tmp_path, model, keep=1)
+  checkpoints.save(Position(0, 4))
+  rename = pathlib.Path.rename
+
+  class Killed(BaseException):
+    pass
+
+  def rename_once(path, target):
+    if path.name == "whole":
+      # As a killed process leaves it, which removes nothing.
+      shutil.copytree(path.parent, tmp_path / ".writing-killed")
+      raise Killed
+    return rename(path, target)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(pathlib.Path, "rename", rename_once)
+    with pytest.raises(Killed):
+      checkpoints.save(Position(1, 0))
+  assert not run_checkpoints.existing(tmp_path)
+  assert checkpoints.restore() == Position(1, 0)
+  assert [path.name for path in tmp_path.iterdir()] == ["step-000000004"]
 
 
 def test_only_the_newest_stay(tmp_path):
