@@ -9,6 +9,7 @@ the weights after the last epoch, or with --ema_momentum their moving average.
 """
 
 import os
+import pathlib
 import sys
 
 from absl import app
@@ -21,6 +22,7 @@ from trainers.settings import train_flags
 from trainers.training import distribution
 from trainers.training import dry_run
 from trainers.training import loop
+from trainers.training import run_checkpoints
 from trainers.training import training
 
 _KEEP_CHECKPOINTS = flags.DEFINE_integer(
@@ -70,7 +72,9 @@ def main(argv):
         max_bad_examples=shared_flags.MAX_BAD_EXAMPLES.value,
         data_service=_DATA_SERVICE.value,
     )
-  except (ValueError, OSError, ImportError, FloatingPointError) as error:
+  except FloatingPointError as error:
+    sys.exit(f"trainers.train: {error}{_of_checkpoints()}")
+  except (ValueError, OSError, ImportError) as error:
     sys.exit(f"trainers.train: {error}")
   except tf.errors.ResourceExhaustedError as error:
     sys.exit(
@@ -89,6 +93,16 @@ def main(argv):
   except loop.Stopped:
     print("Saved. The same command continues the run.", flush=True)
     sys.exit(training.STOPPED_EXIT_CODE)
+
+
+def _of_checkpoints():
+  """Where the states before lie, if there are any."""
+  if _DRY_RUN.value:
+    return ""
+  folder = pathlib.Path(shared_flags.WORKDIR.value).expanduser() / "checkpoints"
+  if not run_checkpoints.existing(folder):
+    return ""
+  return f" The states before are in {folder}."
 
 
 if __name__ == "__main__":

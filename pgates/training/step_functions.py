@@ -112,8 +112,7 @@ def _assert_finite(logs, step):
 def _not_finite(name, step, value):
   return FloatingPointError(
       f"{name} is {float(value)} at step {step}: training stops. Look at the "
-      "learning rate and the data of that step, and restart from the last "
-      "checkpoint."
+      "learning rate and the data of that step."
   )
 
 

@@ -103,6 +103,22 @@ def test_network_learns_the_digits(tiny_run):
   assert second["task_loss"] < first["task_loss"]
 
 
+def test_checkpoints_are_spoken_of_where_there_are_some(
+    data_dir, tmp_path, monkeypatch
+):
+  def diverge(*args, **kwargs):
+    raise FloatingPointError("val_task_loss is nan after epoch 1.")
+
+  monkeypatch.setattr(train.training, "run", diverge)
+  for name, expected in (("empty", False), ("begun", True)):
+    if expected:
+      (tmp_path / name / "checkpoints" / "step-000000004").mkdir(parents=True)
+    with pytest.raises(SystemExit) as ended:
+      _main(tmp_path / name, data_dir)
+    assert "val_task_loss is nan" in ended.value.code
+    assert ("states before are in" in ended.value.code) == expected
+
+
 def test_other_settings_end_the_program_with_the_differences(
     tiny_run, data_dir
 ):

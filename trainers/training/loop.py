@@ -106,6 +106,7 @@ class Loop:
     rates = {"gate_open_rates": self._rates()}
     evaluate(self._model, validation, callbacks=callbacks)
     train |= {f"val_{name}": value for name, value in self._metrics().items()}
+    _check_finite(train, epoch)
     rates["val_gate_open_rates"] = self._rates()
     callbacks.on_epoch_end(epoch, train)
     seconds["seconds"] = round(time.monotonic() - start, 3)
@@ -151,6 +152,16 @@ class Loop:
     if gates:
       values["temperature"] = _plain(gates[0].current_temperature)
     return values
+
+
+def _check_finite(metrics, epoch):
+  # A last step that diverges shows in no loss of training.
+  for name in ("val_task_loss", "val_rate_loss"):
+    if not math.isfinite(metrics[name]):
+      raise FloatingPointError(
+          f"{name} is {metrics[name]} after epoch {epoch + 1}: training stops. "
+          "Look at the learning rate and the validation data."
+      )
 
 
 def evaluate(model, batches, *, callbacks=None):

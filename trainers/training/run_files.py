@@ -124,12 +124,25 @@ def save_model(model: keras.Model, path: str | os.PathLike) -> None:
   Args:
     model: a compiled `pgates.GatedModel`, which stays as it is.
     path: of the `.keras` file.
+
+  Raises:
+    FloatingPointError: if a weight is not finite; names it.
   """
   trained = [np.asarray(variable) for variable in model.trainable_weights]
   model.optimizer.finalize_variable_values(model.trainable_weights)
   try:
+    _check_finite(model)
     with artifacts.replacing(path) as temporary:
       model.save(temporary)
   finally:
     for variable, value in zip(model.trainable_weights, trained, strict=True):
       variable.assign(value)
+
+
+def _check_finite(model):
+  for variable in model.weights:
+    if not np.isfinite(np.asarray(variable, np.float64)).all():
+      raise FloatingPointError(
+          f"{variable.path} is not finite: the network is not saved. Look at "
+          "the learning rate."
+      )

@@ -297,17 +297,13 @@ def test_finished_run_trains_no_more(tmp_path):
   assert training_runs.newest_state(tmp_path) == state
 
 
-def test_validation_that_is_not_finite_is_null_in_the_history(tmp_path):
+def test_validation_that_is_not_finite_ends_the_run(tmp_path):
   validation = _batches(2, seed=1).map(lambda x, y: (x + np.inf, y))
-  seen = []
-  callback = keras.callbacks.LambdaCallback(
-      on_epoch_end=lambda epoch, logs: seen.append(logs["val_loss"])
-  )
-  _run(tmp_path, callback, validation=validation)
-  line = training_runs.history(tmp_path)[0]
-  assert line["val_loss"] is None
-  assert np.isfinite(line["loss"])
-  assert np.isnan(seen[0])
+  with pytest.raises(FloatingPointError, match="val_task_loss is nan after"):
+    _run(tmp_path, validation=validation)
+  # Nothing was written that a later run would take for good.
+  assert not (tmp_path / "history.jsonl").exists()
+  assert not run_checkpoints.existing(tmp_path / "checkpoints")
 
 
 def test_best_epoch_is_that_of_the_highest_validation_accuracy():

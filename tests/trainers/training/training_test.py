@@ -464,6 +464,30 @@ def test_loss_that_is_not_finite_ends_the_run_with_its_name(data_dir, tmp_path):
     training.run(config, tmp_path)
 
 
+def test_run_that_diverges_in_its_last_step_saves_no_network(
+    data_dir, tmp_path
+):
+  # One step: its loss is that of the first weights.
+  config = _config(
+      data_dir, "--learning_rate=1e30", "--epochs=1", "--batch_size=1024"
+  )
+  with pytest.raises(FloatingPointError, match="val_task_loss is nan after"):
+    training.run(config, tmp_path)
+  assert not list(tmp_path.rglob("*.keras"))
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+  model = training_runs.small_model()
+  path = tmp_path / "model.keras"
+  run_files.save_model(model, path)
+  before = path.read_bytes()
+  kernel = model.trainable_weights[0]
+  kernel.assign(np.full(kernel.shape, np.nan))
+  with pytest.raises(FloatingPointError, match=f"{kernel.path} is not finite"):
+    run_files.save_model(model, path)
+  assert path.read_bytes() == before
+
+
 @pytest.mark.slow
 def test_compiled_run_is_the_same_to_rounding(data_dir, tmp_path):
   # Without gates, for whose noise XLA draws other numbers.
