@@ -5,7 +5,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 # The names of files that `decode` reads end in one of these.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+# Of red, green and blue in grey, of 65,536: ITU-R 601-2, as PIL has it.
+_LUMA = (19595, 38470, 7471)
 
 
 def decode(encoded: tf.Tensor, *, channels: int) -> tf.Tensor:
@@ -14,17 +16,24 @@ def decode(encoded: tf.Tensor, *, channels: int) -> tf.Tensor:
   Args:
     encoded: bytes of an image file, string []; of an animation, the first
       frame counts.
-    channels: of the result; a grey image is repeated, a coloured one becomes
-      grey.
+    channels: of the result, 1 or 3; a grey image is repeated, a coloured one
+      becomes grey as by PIL.
 
   Returns:
     uint8 [height, width, channels].
   """
-  image = tf.io.decode_image(
-      encoded, channels=channels, expand_animations=False
-  )
-  image.set_shape([None, None, channels])
-  return image
+  # Not grey at once, which TensorFlow does for JPEG and PNG alone.
+  image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+  image.set_shape([None, None, 3])
+  return _in_channels(image, channels)
+
+
+def _in_channels(image, channels):
+  """Of uint8 [height, width, 3], as many channels as are wanted."""
+  if channels == 3:
+    return image
+  sums = tf.tensordot(tf.cast(image, tf.int32), tf.constant(_LUMA), 1)
+  return tf.cast((sums + 2**15) // 2**16, tf.uint8)[..., None]
 
 
 def decode_part(
@@ -39,7 +48,7 @@ def decode_part(
     encoded: bytes of an image file, string [].
     choose: function of the image's shape, int32 [3], to the part: `[top, left,
       height, width]`, int32 [4].
-    channels: of the result.
+    channels: of the result, 1 or 3.
 
   Returns:
     uint8 [height, width, channels] of the part.
@@ -47,7 +56,8 @@ def decode_part(
 
   def part_of_jpeg():
     window = choose(tf.io.extract_jpeg_shape(encoded))
-    return tf.image.decode_and_crop_jpeg(encoded, window, channels=channels)
+    part = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
+    return _in_channels(part, channels)
 
   def part_of_other():
     image = decode(encoded, channels=channels)

@@ -1,5 +1,6 @@
 """Classified images in folders: `train/CLASS/*.jpg`."""
 
+import collections
 import functools
 import hashlib
 import os
@@ -126,26 +127,44 @@ def _splits_in(path):
           f"{folders[split]} has classes that train has not: "
           f"{', '.join(unknown)}."
       )
+    _warn_of_classes(folders[split], split, classes, found["train"])
   return found
 
 
+def _warn_of_classes(folder, split, classes, of_train):
+  if split == "train" and len(classes) == 1:
+    logging.warning(
+        "%s has one class alone, %s: any network is right about it.",
+        folder,
+        *classes,
+    )
+  missing = sorted(set(of_train) - set(classes))
+  if missing:
+    logging.warning(
+        "%s has no images of the classes %s, which train has.",
+        folder,
+        ", ".join(missing),
+    )
+
+
 def _classes_in(folder):
-  classes, omitted = {}, []
+  classes, omitted = {}, collections.defaultdict(list)
   for part in filter(pathlib.Path.is_dir, sorted(folder.iterdir())):
     images = classes[part.name] = []
     for path in sorted(map(str, part.iterdir())):
-      name = os.path.basename(path)
-      if os.path.splitext(name)[1].lower() in decoding.SUFFIXES:
+      kind = _kind_to_omit(path)
+      if kind is None:
         images.append(path)
-      elif not name.startswith("."):
-        omitted.append(path)
+      else:
+        omitted[kind].append(path)
   if omitted:
     logging.warning(
-        "%s: omitted %d files and folders in classes, such as %s. Expected "
-        "CLASS/NAME with one of %s.",
+        "%s: omitted %s. Expected CLASS/NAME with one of %s.",
         folder,
-        len(omitted),
-        omitted[0],
+        ", ".join(
+            f"{len(paths)} {kind} (such as {paths[0]})"
+            for kind, paths in sorted(omitted.items())
+        ),
         ", ".join(decoding.SUFFIXES),
     )
   empty = [name for name, files in classes.items() if not files]
@@ -156,6 +175,18 @@ def _classes_in(folder):
         f"of {', '.join(decoding.SUFFIXES)}."
     )
   return classes
+
+
+def _kind_to_omit(path):
+  """What a path in a class is, if it is no image; else None."""
+  name = os.path.basename(path)
+  if name.startswith("."):
+    return "hidden files"  # On macOS, `._NAME.jpg` is no image.
+  if os.path.isdir(path):
+    return "folders in classes"
+  if os.path.splitext(name)[1].lower() in decoding.SUFFIXES:
+    return None
+  return "files of other endings"
 
 
 def _mixed_with_carved(files):

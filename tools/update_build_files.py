@@ -26,6 +26,7 @@ PACKAGES = (
 # What to install for an import. Keras does not require its backend, nor
 # TensorFlow Probability the Keras 2 that it imports: both come second here.
 PIP_NAMES = {
+    "PIL": ("pillow",),
     "absl": ("absl-py",),
     "ai_edge_litert": ("ai-edge-litert",),
     "filelock": ("filelock",),

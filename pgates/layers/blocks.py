@@ -73,6 +73,11 @@ class GatedResidual(keras.layers.Layer):
   ):
     # Keras would cast `threshold` too, and 0.999 is 1 in bfloat16.
     super().__init__(autocast=False, **kwargs)
+    if not isinstance(branch, keras.layers.Layer | None):
+      raise TypeError(
+          "`branch` must be a Keras layer, a `keras.Sequential` of several, or "
+          f"None. Received: {branch!r} of type {type(branch).__name__}"
+      )
     if macs is not None and macs < 0:
       raise ValueError(f"`macs` must not be negative. Received: {macs}")
     if branch is None and gate is not None:

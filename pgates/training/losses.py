@@ -111,8 +111,10 @@ class TargetRateLoss:
       raise ValueError(f"`kind` must be one of {KINDS}. Received: {kind!r}")
     if share not in SHARES:
       raise ValueError(f"`share` must be one of {SHARES}. Received: {share!r}")
-    if weight < 0:
-      raise ValueError(f"`weight` must not be negative. Received: {weight}")
+    if not weight >= 0:  # Nor NaN.
+      raise ValueError(
+          f"`weight` must be a number, and not negative. Received: {weight}"
+      )
     is_list = isinstance(target_rate, (list, tuple))
     if is_list and kind == "per_batch":
       raise ValueError(

@@ -1,6 +1,7 @@
 """Tests of `image_data.image_folder`."""
 
 import numpy as np
+from PIL import Image
 import pytest
 import tensorflow as tf
 
@@ -32,10 +33,16 @@ def _path(tmp_path_factory):
   return path
 
 
+def _brightness(path):
+  # Of a WebP file, all frames, unless it is told not to.
+  image = tf.io.decode_image(tf.io.read_file(path), expand_animations=False)
+  return image[0, 0, 0]
+
+
 def _read(dataset, split):
   """(number, label) of each image."""
   return [
-      (int(tf.io.decode_image(tf.io.read_file(path))[0, 0, 0]), label)
+      (int(_brightness(path)), label)
       for path, label in zip(*dataset.files(split), strict=True)
   ]
 
@@ -64,12 +71,55 @@ def test_the_first_images_are_of_all_classes(path):
   assert _read(image_data.ImageFolder(path), "train") == train
 
 
-def test_what_is_left_out_is_said(path, caplog):
+def _warnings(path, caplog):
+  caplog.clear()
   with caplog.at_level("WARNING"):
-    image_data.ImageFolder(path)
-  (record,) = caplog.records
-  assert "omitted 1 files and folders" in record.getMessage()
-  assert str(path / "train" / "ant" / "notes.txt") in record.getMessage()
+    dataset = image_data.ImageFolder(path)
+  return dataset, [record.getMessage() for record in caplog.records]
+
+
+def test_what_is_left_out_is_counted_by_kind(tmp_path, caplog):
+  _store(tmp_path / "train", {"ant": 10, "bee": 10})
+  folder = tmp_path / "train" / "ant"
+  content = (folder / "000.png").read_bytes()
+  for name in ("._000.jpg", ".hidden.jpg", "notes.txt"):
+    (folder / name).write_bytes(content)
+  (folder / "nested").mkdir()
+  _store(tmp_path / "test", {"ant": 2, "bee": 2})
+  _store(tmp_path / "val", {"ant": 2, "bee": 2})
+  dataset, (message,) = _warnings(tmp_path, caplog)
+  assert dataset.num_examples("train") == 20
+  for words in (
+      f"1 files of other endings (such as {folder / 'notes.txt'})",
+      f"1 folders in classes (such as {folder / 'nested'})",
+      "2 hidden files",
+  ):
+    assert words in message
+
+
+def test_webp_is_read(tmp_path, caplog):
+  _store(tmp_path / "train", {"ant": 40, "bee": 40})
+  for path in sorted(tmp_path.glob("train/*/*.png")):
+    Image.open(path).save(path.with_suffix(".webp"), lossless=True)
+    path.unlink()
+  dataset, messages = _warnings(tmp_path, caplog)
+  assert not messages
+  everything = [
+      each
+      for split in ("train", "validation", "test")
+      for each in _read(dataset, split)
+  ]
+  assert sorted(everything) == [(i, i // 40) for i in range(80)]
+
+
+def test_classes_that_teach_or_test_nothing_are_named(tmp_path, caplog):
+  _store(tmp_path / "train", {"ant": 30})
+  _, (message,) = _warnings(tmp_path, caplog)
+  assert "has one class alone, ant" in message
+  _store(tmp_path / "train", {"bee": 30})
+  _store(tmp_path / "val", {"bee": 4})
+  _, (message,) = _warnings(tmp_path, caplog)
+  assert "val has no images of the classes ant" in message
 
 
 def test_missing_splits_are_carved_out_of_train(tmp_path):

@@ -207,6 +207,14 @@ def test_unknown_rule_is_an_error():
     block(inputs, rule="maps")
 
 
+@pytest.mark.parametrize("branch", ["x", len, keras.layers.Dense])
+def test_branch_that_is_no_layer_is_refused(branch):
+  with pytest.raises(
+      TypeError, match="`branch` must be a Keras layer.*of type"
+  ):
+    pgates.GatedResidual(branch)
+
+
 def test_old_name_of_the_rule_is_refused_with_the_new_one():
   block, inputs = _block(_dense)
   message = "`strategy` is now called `rule`. Received: strategy='map'"

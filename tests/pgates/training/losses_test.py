@@ -158,7 +158,8 @@ def test_loss_is_the_same_within_a_graph():
         ({"target_rate": [0.5, 0.6]}, "kind='per_layer'.*0.5, 0.6"),
         ({"kind": "batch"}, "`kind` must be one of.*'batch'"),
         ({"share": "flops"}, "`share` must be one of.*'flops'"),
-        ({"weight": -1.0}, "`weight` must not be negative.*-1.0"),
+        ({"weight": float("nan")}, "`weight` must be a number.*nan"),
+        ({"weight": -1.0}, "`weight` must be a number, and not negative.*-1.0"),
     ],
 )
 def test_wrong_argument_is_refused_with_its_value(options, message):
