@@ -110,7 +110,7 @@ def time_ratios(ratios, limits):
     A figure.
   """
   names, values = zip(*ratios, strict=True)
-  figure, axis = report_plots.new_figure(7.2, 1.0 + 0.32 * len(names))
+  figure, axis = report_plots.new_figure(7.2, 1.2 + 0.32 * len(names))
   places = np.arange(len(names))
   colors = [
       report_plots.COLORS["blue" if value < 1 else "vermilion"]
@@ -131,7 +131,7 @@ def time_ratios(ratios, limits):
         markeredgewidth=2,
         label="share of the MACs",
     )
-    axis.legend(fontsize=8, loc="lower right")
+    figure.legend(fontsize=8, loc="outside upper right")
   axis.axvline(1, color=report_plots.INK, linestyle="--", linewidth=0.8)
   axis.set_yticks(places, names)
   axis.invert_yaxis()
@@ -154,7 +154,7 @@ def blocks(networks):
   """
   width = max(len(auto["table"]) for _, auto in networks)
   figure, axis = report_plots.new_figure(
-      min(11, 1.8 + 0.95 * width), 1.0 + 1.1 * len(networks)
+      min(11, 1.8 + 0.95 * width), 0.7 + 1.6 * len(networks)
   )
   for line, (_, auto) in enumerate(networks):
     for i, row in enumerate(auto["table"]):
@@ -166,7 +166,11 @@ def blocks(networks):
   for side in axis.spines.values():
     side.set_visible(False)
   handles = [
-      patches.Patch(edgecolor=report_plots.INK, label=kind, **style)
+      patches.Patch(
+          edgecolor=report_plots.INK,
+          label="always open" if kind == "open" else kind,
+          **style,
+      )
       for kind, style in _KINDS.items()
   ]
   figure.legend(handles=handles, fontsize=8, loc="outside upper right", ncols=3)
