@@ -139,7 +139,7 @@ def _warn_of_classes(folder, split, classes, of_train):
         *classes,
     )
   missing = sorted(set(of_train) - set(classes))
-  if missing:
+  if missing and split == "validation":
     logging.warning(
         "%s has no images of the classes %s, which train has.",
         folder,
