@@ -9,6 +9,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
+from export import exporting
 from export.auto import deciding
 from export.saved_model import saved_models
 from export.saved_model import serving
@@ -66,19 +67,8 @@ class Candidate:
 
   def measured(self, data: tf.data.Dataset) -> dict[str, float]:
     """Accuracy, and mean of the executed multiply-adds, on labelled data."""
-    model = pgates.with_strategy(self.model, self.strategy)
-    found = pgates.collect(
-        model,
-        data,
-        lambda outputs, labels: {
-            "hits": outputs["logits"].argmax(axis=-1) == labels.reshape(-1),
-            "macs": self.model.macs.executed(outputs["gates"]).numpy(),
-        },
-    )
-    return {
-        "accuracy": float(found["hits"].mean()),
-        "macs": float(found["macs"].mean()),
-    }
+    decided = pgates.with_strategy(self.model, self.strategy)
+    return exporting.measure(decided, data)
 
 
 def of_rule(

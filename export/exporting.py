@@ -150,16 +150,31 @@ def keras_results(
     decided: variants.Decided, examples: self_check.Examples
 ) -> dict[str, float]:
   """Keras's accuracy and executed multiply-adds on the checked examples."""
-  model = decided.reference
-
-  def per_example(outputs, labels):
-    return {
-        "keras_accuracy": outputs["logits"].argmax(axis=-1) == labels,
-        "macs": model.macs.executed(outputs["gates"]).numpy(),
-    }
-
   batches = tf.data.Dataset.from_tensor_slices(
       (examples.images, examples.labels)
   ).batch(_BATCH_SIZE)
+  found = measure(decided.reference, batches)
+  return {"keras_accuracy": found["accuracy"], "macs": found["macs"]}
+
+
+def measure(
+    model: pgates.GatedModel, batches: tf.data.Dataset
+) -> dict[str, float]:
+  """Accuracy, and mean of the executed multiply-adds, on labelled data.
+
+  Args:
+    model: a network with its gates decided.
+    batches: of (images, labels).
+
+  Returns:
+    `{"accuracy", "macs"}`.
+  """
+
+  def per_example(outputs, labels):
+    return {
+        "accuracy": outputs["logits"].argmax(axis=-1) == labels.reshape(-1),
+        "macs": model.macs.executed(outputs["gates"]).numpy(),
+    }
+
   found = pgates.collect(model, batches, per_example)
   return {name: float(np.mean(values)) for name, values in found.items()}

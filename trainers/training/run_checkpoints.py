@@ -116,7 +116,7 @@ class RunCheckpoints:
 
     Raises:
       OSError: if a checkpoint cannot be read, or a damaged one not removed;
-        nothing was removed then.
+        no whole one was removed then.
       ValueError: if there are checkpoints, but none is whole.
     """
     leftovers = [*self._directory.glob(f"{_WRITING}*")]
