@@ -3,7 +3,8 @@
 They write to file descriptor 2 past all logging, most of it while they are
 loaded. So a process of its own reads there for as long as TensorFlow is
 imported and looks for devices: it drops the messages that are known and passes
-all else on, also if the import crashes.
+all else on, also if the import crashes. What is known to come later is written
+ahead of time, while it is looked for.
 
 Imports nothing else, for it runs before all other imports.
 """
@@ -11,6 +12,7 @@ Imports nothing else, for it runs before all other imports.
 from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
+import ctypes
 import functools
 import importlib.abc
 import importlib.machinery
@@ -32,12 +34,16 @@ _KNOWN = re.compile(
     rb"|I\d{4} \d\d:\d\d:\d+\.\d+ +\d+ \S+:\d+\] "
     rb"|To enable the following instructions: "
     rb"|E\d{4} .* cuda_platform\.cc:\d+\] .*: UNKNOWN ERROR \(303\)\s*$"
+    rb"|E\d{4} .* util\.cc:\d+\] oneDNN supports DT_\w+ only on platforms with "
     rb"|INFO: Created TensorFlow Lite XNNPACK delegate for CPU\."
     rb"|fully_quantize: \d+, inference_type: \d+, "
     rb"|W\d{4} .* lite\.py:\d+\] Buffer deduplication procedure "
 )
 # Converting to int8 makes an interpreter of this kind, whatever one does.
 _DEPRECATION = r"\s*Warning: tf\.lite\.Interpreter is deprecated"
+# void tensorflow::DataTypeUnsupportedWarning(const tensorflow::DataType&)
+_UNSUPPORTED = "_ZN10tensorflow26DataTypeUnsupportedWarningERKNS_8DataTypeE"
+_UINT8 = ctypes.c_int(4)  # Of tensorflow::DataType.
 
 
 def hide_startup() -> None:
@@ -106,6 +112,20 @@ def _import_silently(
     exec_module(module)
     # Looks for GPUs, which is said, too. It does not yet take them.
     module.config.list_physical_devices()
+    _say_what_onednn_lacks()
+
+
+def _say_what_onednn_lacks() -> None:
+  """Has TensorFlow say it now, for it says it once a process.
+
+  On some processors it is said at the first graph with a data type that oneDNN
+  does not have there. Nothing is wrong then, yet it is logged as an error. To
+  run a graph here would start the devices before the program has set them up.
+  """
+  # Of the process, for TensorFlow makes its libraries' names global.
+  say = getattr(ctypes.CDLL(None), _UNSUPPORTED, None)
+  if say is not None:
+    say(ctypes.byref(_UINT8))
 
 
 def main() -> None:
