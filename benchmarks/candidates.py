@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from export import exporting
-from export.auto import deciding
+from export.decisions import auto_gating
 from export.saved_model import saved_models
 from export.saved_model import serving
 from export.tflite import conversion
@@ -93,8 +93,8 @@ def decided(
 ) -> Mapping[str, Candidate]:
   """What decides some gates, or all, for good on validation data."""
   settled = pgates.parse_strategy(f"settled:{rule}")
-  options = deciding.Options(batch_size=batch_size)
-  auto = deciding.choose(
+  options = auto_gating.Options(batch_size=batch_size)
+  auto = auto_gating.choose(
       model, rule, validation, format=format, options=options
   )
   always = pgates.parse_strategy("always_open")

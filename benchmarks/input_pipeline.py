@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from benchmarks import environment
 from benchmarks import jpeg_records
-from export.auto import interleaved
+from export.timing import interleaved
 from file_io import artifacts
 import image_data
 

@@ -28,7 +28,7 @@ import tensorflow as tf
 
 from benchmarks import environment
 from benchmarks import skipping
-from export.auto import interleaved
+from export.timing import interleaved
 from file_io import artifacts
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON to write", required=True)

@@ -26,7 +26,7 @@ import tensorflow as tf
 
 from benchmarks import environment
 from benchmarks import step_measurements
-from export.auto import interleaved
+from export.timing import interleaved
 from file_io import artifacts
 import pgates
 from pgates.layers import executions

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from benchmarks import c_api
-from export.auto import interleaved
+from export.timing import interleaved
 
 
 def main(request, answer):

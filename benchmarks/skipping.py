@@ -11,9 +11,9 @@ from benchmarks import candidates
 from benchmarks import engines
 from benchmarks import gated_networks
 from benchmarks import served
-from export import sources
-from export.auto import engines as exported
-from export.auto import interleaved
+from export.inputs import source as source_lib
+from export.timing import engines as exported
+from export.timing import interleaved
 import image_data
 import pgates
 
@@ -246,7 +246,7 @@ def random_network(name, size):
 
 def trained_network(workdir, data_dir):
   """The network of a run, and images of its test split."""
-  source = sources.open_source(workdir=workdir, data_dir=data_dir)
+  source = source_lib.open_source(workdir=workdir, data_dir=data_dir)
 
   def batches(split):
     return image_data.eval_batches(

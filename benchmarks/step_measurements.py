@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import kernel_times
-from export.auto import interleaved
+from export.timing import interleaved
 import pgates
 from trainers.training import distribution
 

@@ -15,7 +15,7 @@ from absl import app
 from benchmarks import environment
 from benchmarks import kernel_times
 from benchmarks import step_measurements
-from export.auto import interleaved
+from export.timing import interleaved
 from file_io import artifacts
 
 _NETWORK, _SIZE = "resnet50", 224

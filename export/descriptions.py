@@ -9,9 +9,10 @@ import keras
 import tensorflow as tf
 
 from export import exporting
-from export import sources
 from export import variants
 from export.checks import self_check
+from export.decisions import dropped_blocks
+from export.inputs import source as source_lib
 import pgates
 
 Json = dict[str, Any]
@@ -30,7 +31,9 @@ def variant_of(row: Json) -> variants.Variant:
 
 
 def metadata(
-    decided: variants.Decided, strategy: pgates.Strategy, curve: list[Json]
+    decided: dropped_blocks.Decided,
+    strategy: pgates.Strategy,
+    curve: list[Json],
 ) -> Json:
   """What `gates.json`, beside a served model, holds."""
   macs = decided.model.macs
@@ -54,7 +57,7 @@ def _auto(decided):
 
 def row(
     variant: variants.Variant,
-    decided: variants.Decided,
+    decided: dropped_blocks.Decided,
     examples: self_check.Examples,
     file: Json,
     report: self_check.Report,
@@ -80,7 +83,7 @@ def row(
 
 
 def whole(
-    source: sources.Source,
+    source: source_lib.Source,
     strategy: pgates.Strategy,
     curve: list[Json],
     rows: list[Json],

@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from export import variants
 from export.checks import self_check
+from export.decisions import dropped_blocks
+from export.inputs import data as data_lib
 from export.saved_model import saved_models
 from export.saved_model import serving
 from export.tflite import conversion
@@ -22,27 +24,10 @@ import pgates
 _BATCH_SIZE = 32
 
 
-@dataclasses.dataclass(frozen=True)
-class Data:
-  """What an export measures on.
-
-  Args:
-    examples: of the evaluation split.
-    validation: batches of (images, labels).
-    calibration: float32 [n, height, width, channels], training images.
-    class_names: in the order of the labels.
-  """
-
-  examples: self_check.Examples
-  validation: tf.data.Dataset
-  calibration: np.ndarray
-  class_names: list[str]
-
-
 def export_variant(
     variant: variants.Variant,
-    decided: variants.Decided,
-    data: Data,
+    decided: dropped_blocks.Decided,
+    data: data_lib.Data,
     *,
     output_dir: str | os.PathLike,
     name: str,
@@ -75,7 +60,7 @@ def export_variant(
 
 def write_ungated(
     model: pgates.GatedModel,
-    data: Data,
+    data: data_lib.Data,
     path: pathlib.Path,
     format: str,
 ) -> dict[str, Any]:
@@ -93,7 +78,9 @@ def write_ungated(
   blocks = pgates.gated_calls(model)
   opened = [i for i, block in enumerate(blocks) if block.branch is not None]
   whole = pgates.prune(model, [], always_open=opened)
-  decided = variants.Decided(whole, pgates.parse_strategy("always_open"), whole)
+  decided = dropped_blocks.Decided(
+      whole, pgates.parse_strategy("always_open"), whole
+  )
   if format == "tflite":
     path.write_bytes(conversion.convert(whole, dynamic=False))
   else:
@@ -147,7 +134,7 @@ def _size(folder):
 
 
 def keras_results(
-    decided: variants.Decided, examples: self_check.Examples
+    decided: dropped_blocks.Decided, examples: self_check.Examples
 ) -> dict[str, float]:
   """Keras's accuracy and executed multiply-adds on the checked examples."""
   batches = tf.data.Dataset.from_tensor_slices(

@@ -14,10 +14,10 @@ import sys
 from absl import app
 from absl import flags
 
-from export.auto import block_times
-from export.auto import costs as costs_lib
-from export.auto import interleaved
-from export.auto import probes
+from export.timing import block_times
+from export.timing import costs as costs_lib
+from export.timing import interleaved
+from export.timing import probes
 
 _PROBES = flags.DEFINE_string(
     "probes", None, "A folder below that of --keep_probes", required=True

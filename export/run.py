@@ -6,15 +6,16 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from export import decisions
 from export import descriptions
 from export import destination
 from export import exporting
-from export import sources
-from export import timing
+from export import time_ratios
 from export import variants
-from export.auto import deciding
 from export.checks import self_check
+from export.decisions import auto_gating
+from export.decisions import dropped_blocks
+from export.inputs import data as data_lib
+from export.inputs import source as source_lib
 from export.saved_model import saved_models
 from file_io import artifacts
 import image_data
@@ -93,7 +94,7 @@ def run(options: Options) -> None:
 @contextlib.contextmanager
 def _opened(options):
   """Yields `(Source, Data, BadExamples)`, and explains what cannot be read."""
-  source = sources.open_source(
+  source = source_lib.open_source(
       workdir=options.workdir,
       model=options.model,
       import_modules=options.import_modules,
@@ -103,7 +104,7 @@ def _opened(options):
   )
   bad_examples = image_data.BadExamples(options.max_bad_examples)
   with bad_examples.explained():
-    data = sources.read_data(
+    data = data_lib.read_data(
         source,
         split=options.split,
         labels=options.labels,
@@ -115,8 +116,8 @@ def _opened(options):
 
 
 def export_all(
-    source: sources.Source,
-    data: exporting.Data,
+    source: source_lib.Source,
+    data: data_lib.Data,
     chosen: list[variants.Variant],
     *,
     strategy: pgates.Strategy,
@@ -138,12 +139,12 @@ def export_all(
     CheckFailed: if a variant does not do what Keras does.
   """
   curve = pgates.threshold_curve(source.model, data.validation)
-  decided_all = decisions.decide_all(
+  decided_all = dropped_blocks.decide_all(
       source.model,
       strategy,
       chosen,
       data.validation,
-      deciding.Options(
+      auto_gating.Options(
           costs=options.costs,
           max_accuracy_drop=options.max_accuracy_drop,
           batch_size=options.cost_batch_size,
@@ -167,7 +168,7 @@ def export_all(
     saved_models.write_models_config(output_dir)
   ungated = []
   if options.costs == "measured":
-    rows, ungated = timing.add_ratios(
+    rows, ungated = time_ratios.add(
         *(rows, source.model, data),
         output_dir=output_dir,
         batch_size=options.cost_batch_size,
@@ -186,8 +187,8 @@ def name_of(
 
 
 def verify(
-    source: sources.Source,
-    data: exporting.Data,
+    source: source_lib.Source,
+    data: data_lib.Data,
     exported: dict[str, Any],
     *,
     output_dir: pathlib.Path,
@@ -206,7 +207,7 @@ def verify(
   rows = exported["variants"]
   chosen = [descriptions.variant_of(row) for row in rows]
   strategy = pgates.parse_strategy(exported["strategy"])
-  decided_all = decisions.restore_all(
+  decided_all = dropped_blocks.restore_all(
       source.model, strategy, rows, data.validation
   )
   for variant, row in zip(chosen, rows, strict=True):

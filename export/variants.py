@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Any
-
-import tensorflow as tf
 
 import pgates
 
@@ -126,53 +123,3 @@ def _fixed_refusal(strategy):
   if strategy.needs_data:
     return "it skips per input, which is dynamic gating"
   return "every block runs, scaled: nothing is removed"
-
-
-@dataclasses.dataclass(frozen=True)
-class Decided:
-  """A network with its gates decided as far as they can be beforehand.
-
-  Args:
-    model: the network to export; with fixed gating, the smaller one.
-    strategy: what is left to do for each input.
-    reference: a Keras model of the same decisions.
-    chosen: with `auto`, how it was chosen, for JSON; else empty.
-  """
-
-  model: pgates.GatedModel
-  strategy: pgates.Strategy
-  reference: pgates.GatedModel
-  chosen: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-  @property
-  def threshold(self) -> float | None:
-    """The threshold of the gates, or None where there is none."""
-    return self.strategy.threshold
-
-
-def decide(
-    model: pgates.GatedModel,
-    strategy: pgates.Strategy,
-    gating: str,
-    validation_data: tf.data.Dataset,
-) -> Decided:
-  """Decides what can be decided before the first input is seen.
-
-  With fixed gating, `map` and `threshold:T` open a block for all inputs where
-  they open it for half of the validation data or more; for data-independent
-  gates that is the rule itself.
-
-  Args:
-    model: a `pgates.GatedModel`.
-    strategy: one that goes with the gating.
-    gating: `fixed` or `dynamic`.
-    validation_data: batched `tf.data.Dataset` of (images, labels).
-
-  Returns:
-    A `Decided`.
-  """
-  if gating == "fixed":
-    fixed = strategy.fix(model, validation_data)
-    return Decided(fixed, pgates.parse_strategy("always_open"), fixed)
-  resolved, left = strategy.resolve(model, validation_data)
-  return Decided(resolved, left, pgates.with_strategy(resolved, left))

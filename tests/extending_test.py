@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from export import variants
+from export.decisions import dropped_blocks
 from export.transforms import constant_weights
 from export.transforms import folding
 import pgates
@@ -154,7 +155,7 @@ def test_new_strategy_is_exported_with_fixed_gating(first):
   fixed = variants.Variant("fixed", "tflite")
   variants.check_strategy(fixed, strategy)
   model = pgates.CifarResNet(8, input_shape=(8, 8, 3))
-  decided = variants.decide(model, strategy, "fixed", None)
+  decided = dropped_blocks.decide(model, strategy, "fixed", None)
   assert [b.branch is not None for b in pgates.gated_blocks(decided.model)] == [
       *(True, False, False)
   ]

@@ -51,10 +51,12 @@ ROOMS = {
     "export/transforms": set(),
     "export/saved_model": {"export/transforms"},
     "export/tflite": {"export/transforms", "export/saved_model"},
-    "export/auto": {
+    "export/timing": {
         *("export/transforms", "export/saved_model", "export/tflite"),
     },
-    "export/checks": {"export:run_exported", "export:variants"},
+    "export/decisions": {"export/timing", "export:variants"},
+    "export/checks": {"export/decisions", "export:variants"},
+    "export/inputs": {"export/transforms", "export/checks"},
 }
 
 

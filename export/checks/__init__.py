@@ -1,4 +1,1 @@
-"""What is exported is compared with Keras before it is published.
-
-Imports `run_exported` and `variants` of `export`.
-"""
+"""What is exported is compared with Keras before it is published."""

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from export import variants
+from export.decisions import dropped_blocks
 import image_data
 import pgates
 
@@ -46,7 +47,7 @@ class _Question(NamedTuple):
 
 def make(
     variant: variants.Variant,
-    decided: variants.Decided,
+    decided: dropped_blocks.Decided,
     images: np.ndarray,
     *,
     preparation: image_data.EvaluationPreparation,
@@ -176,7 +177,7 @@ def _tflite(batches, thresholded, threshold):
 
 
 def _answers_of_keras(
-    decided: variants.Decided,
+    decided: dropped_blocks.Decided,
 ) -> Callable[[np.ndarray, np.ndarray | None], Arrays]:
   """A function, (images, thresholds or None) -> outputs as arrays."""
   by_threshold = None

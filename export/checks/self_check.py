@@ -9,10 +9,11 @@ import tempfile
 
 import numpy as np
 
-from export import run_exported
 from export import variants
 from export.checks import check_requests
 from export.checks import comparison
+from export.checks import run_exported
+from export.decisions import dropped_blocks
 import image_data
 
 
@@ -105,7 +106,7 @@ def _run_exported(model, asked, answered):
 def check(
     path: str | os.PathLike,
     variant: variants.Variant,
-    decided: variants.Decided,
+    decided: dropped_blocks.Decided,
     examples: Examples,
 ) -> Report:
   """Runs an exported model in a fresh process and compares it with Keras.

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from benchmarks import input_pipeline
 from benchmarks import jpeg_records
-from export.auto import interleaved
+from export.timing import interleaved
 import image_data
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from export.auto import interleaved
+from export.timing import interleaved
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ from benchmarks import environment
 from benchmarks import kernel_times
 from benchmarks import step_measurements
 from benchmarks import train_step
-from export.auto import interleaved
+from export.timing import interleaved
 import pgates
 
 SIZES = {"network": "cifar_resnet8", "image_size": 8}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export import run
-from export import run_exported
+from export.checks import run_exported
 from file_io import artifacts
 import pgates
 from tests.helpers import training_runs

@@ -12,6 +12,8 @@ from export import exporting
 from export import variants
 from export.checks import comparison
 from export.checks import self_check
+from export.decisions import dropped_blocks
+from export.inputs import data as data_lib
 from export.saved_model import saved_models
 from export.tflite import conversion
 import image_data
@@ -37,7 +39,7 @@ def data(model):
   labels = np.asarray(outputs["logits"]).argmax(axis=-1)
   labels[:5] = (labels[:5] + 1) % 10
   batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
-  return exporting.Data(
+  return data_lib.Data(
       examples=self_check.Examples(
           images, labels, image_data.EvaluationPreparation((8, 8, 3))
       ),
@@ -58,7 +60,7 @@ def _results(model, strategy, data):
 
 
 def test_results_of_keras_are_those_of_the_decisions(model, data):
-  decided = variants.decide(
+  decided = dropped_blocks.decide(
       model, pgates.parse_strategy("threshold:0.4"), "dynamic", None
   )
   results = exporting.keras_results(decided, data.examples)
@@ -74,7 +76,9 @@ def published(tmp_path_factory, model, data):
   folder = tmp_path_factory.mktemp("exports")
   result = exporting.export_variant(
       variants.Variant("dynamic", "saved_model"),
-      variants.decide(model, pgates.parse_strategy("map"), "dynamic", None),
+      dropped_blocks.decide(
+          model, pgates.parse_strategy("map"), "dynamic", None
+      ),
       data,
       output_dir=str(folder),
       name="digits",
@@ -121,7 +125,9 @@ def test_a_failed_check_publishes_no_version(published, model, data):
   with pytest.raises(comparison.CheckFailed, match=r"Gate \d of example"):
     exporting.export_variant(
         variants.Variant("dynamic", "saved_model"),
-        variants.Decided(model, pgates.parse_strategy("map"), reference=other),
+        dropped_blocks.Decided(
+            model, pgates.parse_strategy("map"), reference=other
+        ),
         data,
         output_dir=folder,
         name="digits",
@@ -149,7 +155,9 @@ def test_a_graph_with_noise_is_not_published(tmp_path, data):
   with pytest.raises(ValueError, match="must not be served.*Random"):
     exporting.export_variant(
         variants.Variant("dynamic", "saved_model"),
-        variants.decide(model, pgates.parse_strategy("map"), "dynamic", None),
+        dropped_blocks.decide(
+            model, pgates.parse_strategy("map"), "dynamic", None
+        ),
         data,
         output_dir=tmp_path,
         name="noisy",
@@ -171,7 +179,7 @@ def _export_tflite(decided, data, folder, *, quantization="none"):
 
 
 def test_tflite_file_is_published_unless_its_check_fails(tmp_path, model, data):
-  dynamic = variants.decide(
+  dynamic = dropped_blocks.decide(
       model, pgates.parse_strategy("map"), "dynamic", None
   )
   path, size, report = _export_tflite(dynamic, data, tmp_path)
@@ -185,14 +193,14 @@ def test_tflite_file_is_published_unless_its_check_fails(tmp_path, model, data):
   first, second = (
       pgates.prune(model, [i], always_open=[1 - i]) for i in range(2)
   )
-  wrong = variants.Decided(
+  wrong = dropped_blocks.Decided(
       first, pgates.parse_strategy("always_open"), reference=second
   )
   with pytest.raises(comparison.CheckFailed, match="digits"):
     _export_tflite(wrong, data, tmp_path)
   assert _files(tmp_path) == before
 
-  right = variants.Decided(
+  right = dropped_blocks.Decided(
       first, pgates.parse_strategy("always_open"), reference=first
   )
   _export_tflite(right, data, tmp_path)
@@ -204,7 +212,7 @@ def test_tflite_file_is_published_unless_its_check_fails(tmp_path, model, data):
 def test_int8_is_calibrated_on_the_data_and_must_be_whole(
     tmp_path, model, data, monkeypatch
 ):
-  decided = variants.decide(
+  decided = dropped_blocks.decide(
       model, pgates.parse_strategy("map"), "dynamic", None
   )
   _, _, report = _export_tflite(decided, data, tmp_path, quantization="int8")

@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 
 from export import variants
 from export.checks import check_requests
+from export.decisions import dropped_blocks
 from export.saved_model import serving
 import image_data
 import pgates
@@ -38,7 +39,7 @@ def _asked(model, preparation):
   """Files of an odd size, PNG and JPEG, and what the checks expect of them."""
   requests = check_requests.make(
       variants.Variant("fixed", "saved_model"),
-      variants.Decided(
+      dropped_blocks.Decided(
           model, pgates.parse_strategy("always_open"), _NetworkOfPixels()
       ),
       gated_networks.images(2),

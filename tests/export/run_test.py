@@ -15,9 +15,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 from export import descriptions
 from export import run
 from export import variants
-from export.auto import deciding
-from export.auto import whole_times
 from export.checks import comparison
+from export.decisions import auto_gating
+from export.timing import whole_times
 import image_data
 import pgates
 from tests.helpers import damaged_images
@@ -311,7 +311,7 @@ def test_every_file_is_timed_beside_the_ungated_network(auto, capsys):
 def test_chosen_gates_are_checked_again_without_measuring(
     auto, tiny_run, monkeypatch
 ):
-  monkeypatch.setattr(deciding, "choose", None)
+  monkeypatch.setattr(auto_gating, "choose", None)
   _export(
       workdir=tiny_run,
       output_dir=auto,

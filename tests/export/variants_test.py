@@ -1,17 +1,9 @@
 """Tests of `export.variants`."""
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
 from export import variants
 import pgates
-from tests.helpers import gated_networks
-
-
-def _data():
-  images = gated_networks.images(40)
-  return tf.data.Dataset.from_tensor_slices((images, np.zeros(40))).batch(16)
 
 
 def test_variants_are_the_product_but_for_quantized_saved_models():
@@ -83,41 +75,3 @@ def test_every_strategy_goes_somewhere():
   assert sorted(goes["dynamic", "saved_model"]) == sorted(
       {*pgates.STRATEGIES} - {"prune", "top_k"}
   )
-
-
-def test_fixed_map_of_independent_gates_is_map():
-  model = gated_networks.resnet(gate="independent")
-  for block, logit in zip(
-      pgates.gated_blocks(model), (0.1, -0.1, 2.0), strict=True
-  ):
-    block.gate.logit.assign(logit)
-  decided = variants.decide(
-      model, pgates.parse_strategy("map"), "fixed", _data()
-  )
-  assert decided.threshold is None
-  images = gated_networks.images()
-  received = decided.model.predict(images, verbose=0)
-  assert received["gates"].tolist() == [[1, 0, 1]] * len(images)
-  np.testing.assert_allclose(
-      received["logits"], model.predict(images, verbose=0)["logits"], rtol=1e-4
-  )
-
-
-def test_fixed_gates_of_dependent_ones_follow_the_validation_data():
-  model = gated_networks.resnet()
-  rates, _ = pgates.measure_gates(model, _data(), strategy="threshold:0.4")
-  decided = variants.decide(
-      model, pgates.parse_strategy("threshold:0.4"), "fixed", _data()
-  )
-  gates = decided.model.predict(gated_networks.images(), verbose=0)["gates"]
-  assert gates[0].tolist() == (rates > 0.5).astype(float).tolist()
-  assert len(set(gates[0])) == 2
-
-
-def test_a_budget_becomes_a_threshold():
-  model = gated_networks.resnet()
-  decided = variants.decide(
-      model, pgates.parse_strategy("budget:0.6"), "dynamic", _data()
-  )
-  assert str(decided.strategy) == f"threshold:{decided.threshold!r}"
-  assert decided.threshold == pgates.budget_threshold(model, 0.6, _data())

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from export import sources
+from export.inputs import source as source_lib
 from file_io import artifacts
 import image_data
 from run_data import reader
@@ -53,9 +53,9 @@ def test_export_of_a_run_whose_classes_changed_is_refused(
   if change == "reordered":
     message = r"classes: in another order \(4, 3\)"
   with pytest.raises(ValueError, match=message):
-    sources.open_source(workdir=tmp_path / "run")
+    source_lib.open_source(workdir=tmp_path / "run")
   # Named, the data are the user's choice.
-  other = sources.open_source(
+  other = source_lib.open_source(
       workdir=tmp_path / "run", dataset="cluttered_digits", image_size=8
   )
   assert other.dataset.name == "cluttered_digits"

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from export import variants
 from export.checks import check_requests
+from export.decisions import dropped_blocks
 from export.saved_model import serving
 import image_data
 import pgates
@@ -34,7 +35,7 @@ def images():
 
 
 def _decided(model, strategy):
-  return variants.Decided(
+  return dropped_blocks.Decided(
       model,
       pgates.parse_strategy(strategy),
       pgates.with_strategy(model, strategy),

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from export.auto import choice
+from export.decisions import choice
 import pgates
 
 

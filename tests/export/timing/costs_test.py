@@ -1,10 +1,10 @@
-"""Tests of `export.auto.costs`."""
+"""Tests of `export.timing.costs`."""
 
 import json
 
 import pytest
 
-from export.auto import costs
+from export.timing import costs
 import pgates
 from tests.helpers import gated_networks
 

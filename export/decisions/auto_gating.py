@@ -8,12 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from export.auto import block_times
-from export.auto import choice
-from export.auto import costs as costs_lib
-from export.auto import decisions as decisions_lib
-from export.auto import probes
-from export.auto import whole_times
+from export.decisions import choice
+from export.decisions import decided_networks
+from export.timing import block_times
+from export.timing import costs as costs_lib
+from export.timing import probes
+from export.timing import whole_times
 import pgates
 
 
@@ -94,18 +94,18 @@ def choose(
     ValueError: if the file of costs is of another network.
   """
   resolved, rule = strategy.resolve(model, validation_data)
-  if choice.DECIDING not in decisions_lib.of_network(resolved):
+  if choice.DECIDING not in decided_networks.of_network(resolved):
     return _nothing_to_choose(resolved, rule)
   costs = _costs(resolved, format, options)
-  measure = decisions_lib.Measurement(resolved, rule, validation_data)
+  measure = decided_networks.Measurement(resolved, rule, validation_data)
   decisions, rows = choice.choose(
       costs.blocks,
-      decisions_lib.of_network(resolved),
+      decided_networks.of_network(resolved),
       measure,
       max_accuracy_drop=options.max_accuracy_drop / 100,
   )
   found = Chosen(
-      *decisions_lib.applied(resolved, rule, decisions),
+      *decided_networks.applied(resolved, rule, decisions),
       decisions=decisions,
       rows=rows,
       costs=costs,
@@ -125,7 +125,7 @@ def restored(
 ) -> tuple[pgates.GatedModel, pgates.Strategy]:
   """What `choose` exported, from the decisions that it wrote down."""
   resolved, rule = strategy.resolve(model, validation_data)
-  return decisions_lib.applied(resolved, rule, tuple(decisions))
+  return decided_networks.applied(resolved, rule, tuple(decisions))
 
 
 def _costs(model, format, options):
@@ -150,13 +150,13 @@ def _not_slower(model, rule, found, measure, format, options):
   ungated = tuple(
       decision if block.branch is None else choice.OPEN
       for decision, block in zip(
-          decisions_lib.of_network(model),
+          decided_networks.of_network(model),
           pgates.gated_calls(model),
           strict=True,
       )
   )
   lowest = (
-      measure(decisions_lib.of_network(model)).accuracy
+      measure(decided_networks.of_network(model)).accuracy
       - options.max_accuracy_drop / 100
   )
   candidates = {"auto": found.decisions, "ungated": ungated}
@@ -164,7 +164,7 @@ def _not_slower(model, rule, found, measure, format, options):
   if opened not in candidates.values() and measure(opened).accuracy >= lowest:
     candidates["opened"] = opened
   networks = {
-      name: decisions_lib.applied(model, rule, decisions)
+      name: decided_networks.applied(model, rule, decisions)
       for name, decisions in candidates.items()
   }
   ratios = _ratios(networks, measure.images(), rule, format, size)
@@ -199,8 +199,8 @@ def _ratios(networks, images, rule, format, batch_size):
 
 
 def _nothing_to_choose(model, rule):
-  decisions = decisions_lib.of_network(model)
-  smaller, strategy = decisions_lib.applied(model, rule, decisions)
+  decisions = decided_networks.of_network(model)
+  smaller, strategy = decided_networks.applied(model, rule, decisions)
   return Chosen(
       smaller,
       strategy,

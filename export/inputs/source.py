@@ -1,4 +1,4 @@
-"""What is exported: a trained network, and the data to measure it on."""
+"""What is exported: a trained network, and where its data are."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -6,10 +6,6 @@ import importlib
 import os
 import pathlib
 
-import numpy as np
-
-from export import exporting
-from export.checks import self_check
 from export.transforms import precision
 import image_data
 import pgates
@@ -98,7 +94,7 @@ def _load(path, import_modules):
   for name in import_modules:
     importlib.import_module(name)
   model = pgates.load_model(path)
-  shape = _image_shape(model)
+  shape = image_shape(model)
   if len(model.inputs) != 1 or len(shape) != 3 or None in shape:
     raise ValueError(
         "An exported network has one input [batch, height, width, channels] "
@@ -107,7 +103,8 @@ def _load(path, import_modules):
   return model
 
 
-def _image_shape(model):
+def image_shape(model: pgates.GatedModel) -> tuple[int, int, int]:
+  """`(height, width, channels)` of the images that a network takes."""
   return tuple(model.inputs[0].shape[1:])
 
 
@@ -118,79 +115,3 @@ def _check_classes(model, dataset):
         f"The network has {num_logits} classes; {dataset.name} has "
         f"{dataset.num_classes}. Name its own data set with --dataset."
     )
-
-
-def read_data(
-    source: Source,
-    *,
-    split: str,
-    labels: str | os.PathLike | None,
-    num_examples: int,
-    num_calibration: int,
-    bad_examples: image_data.BadExamples | None = None,
-) -> exporting.Data:
-  """Reads what an export measures on.
-
-  Args:
-    source: the network and its data set.
-    split: that accuracies are reported on.
-    labels: file of class names, one a line; None for the data set's.
-    num_examples: of that split, at most.
-    num_calibration: training images for int8.
-    bad_examples: counts those that cannot be read.
-
-  Raises:
-    ValueError: if images are of another size than the network takes, or there
-      are more or fewer names than classes.
-  """
-
-  def batches(name):
-    return image_data.eval_batches(
-        source.dataset,
-        name,
-        batch_size=32,
-        image_size=source.image_size,
-        bad_examples=bad_examples,
-    )
-
-  preparation = _preparation(source)
-  images, classes = _arrays(batches(split), num_examples)
-  calibration, _ = _arrays(batches("train"), num_calibration)
-  return exporting.Data(
-      examples=self_check.Examples(images, classes, preparation),
-      validation=batches("validation"),
-      calibration=calibration,
-      class_names=_class_names(labels, source.dataset),
-  )
-
-
-def _preparation(source):
-  preparation = image_data.EvaluationPreparation.of_dataset(
-      source.dataset, image_size=source.image_size
-  )
-  shape = _image_shape(source.model)
-  if preparation.image_shape != shape:
-    raise ValueError(
-        f"The network takes images of shape {shape}; those of "
-        f"{source.dataset.name} have {preparation.image_shape}. Give "
-        "--image_size or another --dataset."
-    )
-  return preparation
-
-
-def _arrays(batches, most):
-  batches = batches.unbatch().take(most).batch(most)
-  images, labels = next(iter(batches))
-  return np.asarray(images), np.asarray(labels)
-
-
-def _class_names(path, dataset):
-  if path is None:
-    return dataset.class_names
-  names = pathlib.Path(path).expanduser().read_text().splitlines()
-  if len(names) != dataset.num_classes:
-    raise ValueError(
-        f"--labels: {path} has {len(names)} lines; {dataset.name} has "
-        f"{dataset.num_classes} classes."
-    )
-  return names

@@ -1,8 +1,8 @@
-"""Tests of `export.auto.interleaved`."""
+"""Tests of `export.timing.interleaved`."""
 
 import pytest
 
-from export.auto import interleaved
+from export.timing import interleaved
 
 
 class _Clock:

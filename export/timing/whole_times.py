@@ -9,11 +9,11 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from export.auto import engines
-from export.auto import interleaved
 from export.saved_model import graph_stripping
 from export.saved_model import serving
 from export.tflite import conversion
+from export.timing import engines
+from export.timing import interleaved
 import pgates
 
 # Images that networks are timed on, and for about how many seconds.

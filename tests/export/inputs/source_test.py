@@ -1,4 +1,4 @@
-"""Tests of `export.sources`."""
+"""Tests of `export.inputs.source`."""
 
 import dataclasses
 import importlib
@@ -7,9 +7,8 @@ import sys
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from export import sources
+from export.inputs import source as source_lib
 from file_io import artifacts
 import pgates
 from tests.helpers import gated_networks
@@ -66,7 +65,7 @@ def workdir(tmp_path_factory, data_dir, model):
 
 @pytest.fixture(scope="module")
 def source(workdir):
-  return sources.open_source(workdir=str(workdir))
+  return source_lib.open_source(workdir=str(workdir))
 
 
 def _logits(model):
@@ -84,7 +83,7 @@ def test_run_says_what_its_network_and_its_data_are(source, model):
 def test_data_of_the_run_may_be_replaced(tmp_path, data_dir, model):
   elsewhere = tmp_path / "elsewhere"
   _write_run(tmp_path, elsewhere, model, f"--image_size={SIDE}")
-  opened = sources.open_source(
+  opened = source_lib.open_source(
       workdir=tmp_path, dataset="cluttered_digits", data_dir=data_dir
   )
   assert opened.dataset.name == "cluttered_digits"
@@ -93,19 +92,19 @@ def test_data_of_the_run_may_be_replaced(tmp_path, data_dir, model):
 
 
 def test_file_is_opened_with_the_data_named(workdir, data_dir, model):
-  opened = sources.open_source(
+  opened = source_lib.open_source(
       model=str(workdir / "model.keras"), dataset="digits", data_dir=data_dir
   )
   np.testing.assert_allclose(_logits(opened.model), _logits(model), rtol=1e-6)
   assert opened.dataset.name == "digits"
   assert opened.image_size is None
-  resized = sources.open_source(
+  resized = source_lib.open_source(
       model=str(workdir / "model.keras"),
       dataset="digits",
       data_dir=data_dir,
       image_size=SIDE,
   )
-  assert _read(resized).examples.images.shape[1:] == (SIDE, SIDE, 1)
+  assert resized.image_size == SIDE
 
 
 def test_networks_of_mixed_precision_are_opened_in_float32(tmp_path, data_dir):
@@ -114,7 +113,7 @@ def test_networks_of_mixed_precision_are_opened_in_float32(tmp_path, data_dir):
     _network().save(tmp_path / "half.keras")
   finally:
     keras.config.set_dtype_policy("float32")
-  opened = sources.open_source(
+  opened = source_lib.open_source(
       model=tmp_path / "half.keras", dataset="digits", data_dir=data_dir
   )
   assert {layer.compute_dtype for layer in opened.model.layers} == {"float32"}
@@ -123,8 +122,8 @@ def test_networks_of_mixed_precision_are_opened_in_float32(tmp_path, data_dir):
 def test_home_may_be_written_as_a_tilde(workdir, data_dir, monkeypatch):
   monkeypatch.setenv("HOME", str(workdir.parent))
   folder = f"~/{workdir.name}"
-  assert sources.open_source(workdir=folder).image_size == SIDE
-  sources.open_source(
+  assert source_lib.open_source(workdir=folder).image_size == SIDE
+  source_lib.open_source(
       model=f"{folder}/model.keras", dataset="digits", data_dir=data_dir
   )
 
@@ -146,8 +145,8 @@ def test_modules_of_custom_layers_are_imported_first(
       "data_dir": data_dir,
   }
   with pytest.raises(TypeError, match="Doubled"):
-    sources.open_source(**arguments)
-  opened = sources.open_source(**arguments, import_modules=["own_layers"])
+    source_lib.open_source(**arguments)
+  opened = source_lib.open_source(**arguments, import_modules=["own_layers"])
   np.testing.assert_allclose(_logits(opened.model), _logits(model), rtol=1e-6)
 
 
@@ -167,14 +166,14 @@ def test_arguments_that_do_not_fit_are_refused(
 ):
   monkeypatch.chdir(workdir)
   with pytest.raises(ValueError, match=message):
-    sources.open_source(**arguments)
+    source_lib.open_source(**arguments)
 
 
 @pytest.mark.parametrize("name", ["workdir", "model"])
 def test_network_that_is_not_there_is_named(tmp_path, name):
   path = tmp_path / "nothing"
   with pytest.raises(FileNotFoundError, match=f"There is no {path}"):
-    sources.open_source(**{name: path})
+    source_lib.open_source(**{name: path})
 
 
 def _two_inputs():
@@ -215,63 +214,6 @@ def test_networks_that_cannot_be_exported_are_refused(
 ):
   make().save(tmp_path / "own.keras")
   with pytest.raises(ValueError, match=message):
-    sources.open_source(
+    source_lib.open_source(
         model=tmp_path / "own.keras", dataset="digits", data_dir=data_dir
     )
-
-
-def _read(source, **kwargs):
-  defaults = {
-      "split": "test",
-      "labels": None,
-      "num_examples": 40,
-      "num_calibration": 5,
-  }
-  return sources.read_data(source, **(defaults | kwargs))
-
-
-def _first(dataset, split, num):
-  """The first images of a split, resized as in evaluation, and labels."""
-  images, labels = zip(*dataset.examples(split).take(num), strict=True)
-  images = tf.image.resize(np.stack(images), [SIDE, SIDE], antialias=True)
-  return images.numpy(), np.array(labels)
-
-
-def test_examples_are_the_first_of_the_split(source):
-  for split in ("test", "validation"):
-    found = _read(source, split=split).examples
-    images, labels = _first(source.dataset, split, 40)
-    assert found.images.dtype == np.float32
-    np.testing.assert_allclose(found.images, images, atol=1e-3)
-    np.testing.assert_array_equal(found.labels, labels)
-
-
-def test_split_smaller_than_was_asked_is_read_whole(source):
-  found = _read(source, num_examples=10_000).examples
-  assert len(found.images) == len(found.labels) == 300
-
-
-def test_calibration_is_on_training_images_and_decisions_on_validation(source):
-  data = _read(source)
-  images, _ = _first(source.dataset, "train", 5)
-  np.testing.assert_allclose(data.calibration, images, atol=1e-3)
-  images, labels = zip(*data.validation, strict=True)
-  expected, classes = _first(source.dataset, "validation", 300)
-  np.testing.assert_allclose(np.concatenate(images), expected, atol=1e-3)
-  np.testing.assert_array_equal(np.concatenate(labels), classes)
-
-
-def test_class_names_are_those_of_the_data_or_of_a_file(source, tmp_path):
-  assert _read(source).class_names == [str(i) for i in range(10)]
-  path = tmp_path / "labels.txt"
-  path.write_text("\n".join(["a cat", *"bcdefghij"]) + "\n")
-  assert _read(source, labels=path).class_names == ["a cat", *"bcdefghij"]
-  path.write_text("zero\none\n")
-  with pytest.raises(ValueError, match="has 2 lines; digits has 10 classes"):
-    _read(source, labels=path)
-
-
-def test_images_of_another_size_are_refused(source):
-  other = dataclasses.replace(source, image_size=9)
-  with pytest.raises(ValueError, match=r"\(12, 12, 1\).*digits.*\(9, 9, 1\)"):
-    _read(other)

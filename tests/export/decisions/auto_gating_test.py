@@ -1,14 +1,14 @@
-"""Tests of `export.auto.deciding`."""
+"""Tests of `export.decisions.auto_gating`."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.auto import block_times
-from export.auto import choice
-from export.auto import costs
-from export.auto import deciding
-from export.auto import whole_times
+from export.decisions import auto_gating
+from export.decisions import choice
+from export.timing import block_times
+from export.timing import costs
+from export.timing import whole_times
 import pgates
 from tests.helpers import gated_networks
 
@@ -27,12 +27,12 @@ def _data(model):
 
 
 def _choose(model, data, strategy="map", **options):
-  return deciding.choose(
+  return auto_gating.choose(
       model,
       pgates.parse_strategy(strategy),
       data,
       format="tflite",
-      options=deciding.Options(**options),
+      options=auto_gating.Options(**options),
   )
 
 
@@ -54,7 +54,7 @@ def _measured(monkeypatch, branch, gate, ratios):
       "ratios",
       lambda paths, images, **_: {name: ratios[name] for name in paths},
   )
-  monkeypatch.setattr(deciding.probes, "write", lambda *_, **__: None)
+  monkeypatch.setattr(auto_gating.probes, "write", lambda *_, **__: None)
 
 
 def test_what_may_lose_nothing_loses_nothing(model, data):
@@ -94,7 +94,7 @@ def test_decisions_that_were_written_make_the_same_network(
     model, data, strategy
 ):
   found = _choose(model, data, strategy, costs="macs")
-  smaller, left = deciding.restored(
+  smaller, left = auto_gating.restored(
       model,
       pgates.parse_strategy(strategy),
       data,

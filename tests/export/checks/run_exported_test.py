@@ -1,4 +1,4 @@
-"""Tests of `export.run_exported`."""
+"""Tests of `export.checks.run_exported`."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import run_exported
+from export.checks import run_exported
 from export.tflite import conversion
 import pgates
 from tests.helpers import gated_networks

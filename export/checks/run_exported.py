@@ -1,6 +1,6 @@
 """Runs an exported model on arrays, in a process of its own.
 
-    python export/run_exported.py MODEL REQUESTS.npz ANSWERS.npz
+    python export/checks/run_exported.py MODEL REQUESTS.npz ANSWERS.npz
 
 MODEL is a folder (SavedModel) or a file (TF-Lite). REQUESTS holds, for each
 request, arrays named REQUEST/SIGNATURE/INPUT; ANSWERS gets REQUEST/OUTPUT.

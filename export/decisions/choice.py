@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from export.auto import costs as costs_lib
+from export.timing import costs as costs_lib
 
 REMOVED, OPEN, DECIDING = "removed", "open", "deciding"
 Decisions = tuple[str, ...]

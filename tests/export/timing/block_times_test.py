@@ -1,12 +1,12 @@
-"""Tests of `export.auto.block_times`, and of the probes that it measures."""
+"""Tests of `export.timing.block_times`, and of the probes that it measures."""
 
 import numpy as np
 import pytest
 
-from export.auto import block_times
-from export.auto import costs
-from export.auto import engines
-from export.auto import probes
+from export.timing import block_times
+from export.timing import costs
+from export.timing import engines
+from export.timing import probes
 import pgates
 from tests.helpers import gated_networks
 

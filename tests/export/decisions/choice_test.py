@@ -1,4 +1,4 @@
-"""Tests of `export.auto.choice`."""
+"""Tests of `export.decisions.choice`."""
 
 import dataclasses
 import itertools
@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from export.auto import choice
-from export.auto import costs
+from export.decisions import choice
+from export.timing import costs
 
 DECIDING, OPEN, REMOVED = choice.DECIDING, choice.OPEN, choice.REMOVED
 

@@ -15,9 +15,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from export.auto import costs as costs_lib
 from export.saved_model import graph_stripping
 from export.saved_model import serving
+from export.timing import costs as costs_lib
 import pgates
 from pgates import graphs
 

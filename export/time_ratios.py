@@ -8,14 +8,15 @@ import tempfile
 from typing import Any
 
 from export import exporting
-from export.auto import whole_times
+from export.inputs import data as data_lib
+from export.timing import whole_times
 import pgates
 
 
-def add_ratios(
+def add(
     rows: Sequence[dict[str, Any]],
     model: pgates.GatedModel,
-    data: exporting.Data,
+    data: data_lib.Data,
     *,
     output_dir: pathlib.Path,
     batch_size: int,

@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 
-from export.auto import costs as costs_lib
-from export.auto import engines
-from export.auto import interleaved
-from export.auto import probes
+from export.timing import costs as costs_lib
+from export.timing import engines
+from export.timing import interleaved
+from export.timing import probes
 
 _REPEATS = 40
 _WARMUP = 5

@@ -1,10 +1,10 @@
-"""Tests of `export.auto.whole_times`."""
+"""Tests of `export.timing.whole_times`."""
 
 import numpy as np
 import pytest
 
-from export.auto import engines
-from export.auto import whole_times
+from export.timing import engines
+from export.timing import whole_times
 import pgates
 from tests.helpers import gated_networks
 

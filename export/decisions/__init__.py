@@ -1,0 +1,1 @@
+"""What becomes of each block and gate: dropped, always open, or deciding."""

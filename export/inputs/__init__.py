@@ -1,0 +1,1 @@
+"""What is exported: the network, its data, and the names of its classes."""

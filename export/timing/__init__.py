@@ -1,0 +1,1 @@
+"""What blocks and whole networks take on this machine, or on another."""

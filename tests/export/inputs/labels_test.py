@@ -1,0 +1,21 @@
+"""Tests of `export.inputs.labels`."""
+
+import pytest
+
+from export.inputs import labels
+import image_data
+
+
+@pytest.fixture(scope="module")
+def dataset(data_dir):
+  return image_data.open_dataset("digits", data_dir=data_dir)
+
+
+def test_class_names_are_those_of_the_data_or_of_a_file(dataset, tmp_path):
+  assert labels.class_names(None, dataset) == [str(i) for i in range(10)]
+  path = tmp_path / "labels.txt"
+  path.write_text("\n".join(["a cat", *"bcdefghij"]) + "\n")
+  assert labels.class_names(path, dataset) == ["a cat", *"bcdefghij"]
+  path.write_text("zero\none\n")
+  with pytest.raises(ValueError, match="has 2 lines; digits has 10 classes"):
+    labels.class_names(path, dataset)
