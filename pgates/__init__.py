@@ -34,6 +34,9 @@ from pgates.networks.resnet import ResNet50
 from pgates.networks.resnet import ResNet101
 from pgates.networks.resnet import ResNet152
 from pgates.networks.torch_weights import load_torch_state
+from pgates.residuals.finding import find_residuals
+from pgates.residuals.finding import Residual
+from pgates.residuals.finding import Residuals
 from pgates.training.callbacks import TemperatureSchedule
 from pgates.training.losses import per_batch_loss
 from pgates.training.losses import per_layer_loss
@@ -61,6 +64,8 @@ __all__ = [
     "ResNet18",
     "ResNet34",
     "ResNet50",
+    "Residual",
+    "Residuals",
     "STRATEGIES",
     "STRATEGY_EXAMPLES",
     "StochasticDepthGate",
@@ -73,6 +78,7 @@ __all__ = [
     "collapsed_share",
     "collect",
     "count_macs",
+    "find_residuals",
     "gated_blocks",
     "gated_calls",
     "gated_outputs",

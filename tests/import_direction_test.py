@@ -37,6 +37,10 @@ ROOMS = {
         *("pgates/layers", "pgates/costs", "pgates/training"),
         "pgates:graphs",
     },
+    "pgates/residuals": {
+        *("pgates/layers", "pgates/costs", "pgates/training"),
+        "pgates:graphs",
+    },
     "pgates:model_files": {"pgates/training"},
     "trainers/settings": set(),
     "trainers/training": {"trainers/settings"},

@@ -7,6 +7,7 @@ normalisation, activation and pooling do not.
 
 import functools
 import math
+import re
 
 import keras
 
@@ -27,6 +28,7 @@ _FREE_LAYERS = (
     _layers.Cropping3D,
     _layers.Dropout,
     _layers.ELU,
+    _layers.Embedding,
     _layers.Flatten,
     _layers.GaussianDropout,
     _layers.GaussianNoise,
@@ -76,6 +78,8 @@ _TRANSPOSED = (
 )
 _DEPTHWISE = (_layers.DepthwiseConv1D, _layers.DepthwiseConv2D)
 _SEPARABLE = (_layers.SeparableConv1D, _layers.SeparableConv2D)
+# Each library has a class of its own of these: they scale or drop.
+_FREE_NAMES = ("CustomScaleLayer", "DropPath", "LayerScale", "StochasticDepth")
 
 
 def unknown_layer(layer: keras.layers.Layer) -> str:
@@ -93,9 +97,10 @@ def layer_macs(
 ) -> int:
   """Multiply-adds of one call of a layer, for one example.
 
-  Known are Keras's convolutions, dense, normalisation, pooling and shaping
-  layers, the gates of this package, and Sequential and functional models of
-  them. For a layer of one's own, register a function of the same arguments:
+  Known are Keras's convolutions, dense and einsum layers, attention, embedding,
+  normalisation, pooling and shaping layers, layers that scale or drop, the
+  gates of this package, and Sequential and functional models of them. For a
+  layer of one's own, register a function of the same arguments:
   `@pgates.layer_macs.register(MyLayer)`.
 
   Args:
@@ -108,7 +113,7 @@ def layer_macs(
   Raises:
     ValueError: if the layer is not known, or a size not fixed.
   """
-  if isinstance(layer, _FREE_LAYERS):
+  if isinstance(layer, _FREE_LAYERS) or type(layer).__name__ in _FREE_NAMES:
     return 0
   raise ValueError(unknown_layer(layer))
 
@@ -168,6 +173,68 @@ for _types, _count in (
 @layer_macs.register(keras.layers.Dense)
 def _dense(layer, input_shape):
   return _size(input_shape[1:], layer) * layer.units
+
+
+@layer_macs.register(keras.layers.EinsumDense)
+def _einsum(layer, input_shape):
+  """One for each combination of the indices of the inputs and the kernel."""
+  inputs, kernel, _ = re.split(",|->", layer.equation.replace(" ", ""))
+  if not layer.built:
+    layer.build(input_shape)
+  sizes = dict(zip(kernel, layer.kernel.shape, strict=True))
+  before, _, after = inputs.partition("...")
+  shape = list(input_shape)
+  inner = shape[len(before) : len(shape) - len(after)]
+  sizes |= dict(zip(before, shape, strict=False))
+  sizes |= dict(zip(after, shape[len(shape) - len(after) :], strict=True))
+  # The first index is the batch, unless the equation leaves it to the dots.
+  batch = inputs[0]
+  if batch == ".":
+    inner = inner[1:]
+  else:
+    del sizes[batch]
+  return _size([*sizes.values(), *inner], layer)
+
+
+def attention_macs(
+    layer: keras.layers.MultiHeadAttention,
+    query_shape: tuple[int | None, ...],
+    value_shape: tuple[int | None, ...],
+    key_shape: tuple[int | None, ...],
+) -> int:
+  """Multiply-adds of one call of an attention layer, for one example.
+
+  Args:
+    layer: to be called.
+    query_shape: [batch, ..., channels].
+    value_shape: [batch, ..., channels].
+    key_shape: [batch, ..., channels].
+
+  Raises:
+    ValueError: if a size is not fixed.
+  """
+  config = layer.get_config()
+  heads, key_dim = config["num_heads"], config["key_dim"]
+  value_dim = config["value_dim"] or key_dim
+  axes = config["attention_axes"] or range(1, len(query_shape) - 1)
+  axes = [axes] if isinstance(axes, int) else axes
+  attended = _size([value_shape[axis] for axis in axes], layer)
+  queries = _size(query_shape[1:-1], layer)
+  values = _size(value_shape[1:-1], layer)
+  outputs = config["output_shape"] or query_shape[-1:]
+  outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+  projections = (
+      queries * query_shape[-1] * key_dim
+      + values * key_shape[-1] * key_dim
+      + values * value_shape[-1] * value_dim
+      + queries * value_dim * math.prod(outputs)
+  )
+  return heads * (projections + queries * attended * (key_dim + value_dim))
+
+
+@layer_macs.register(keras.layers.MultiHeadAttention)
+def _self_attention(layer, input_shape):
+  return attention_macs(layer, input_shape, input_shape, input_shape)
 
 
 @layer_macs.register(keras.Sequential)

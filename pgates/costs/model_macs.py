@@ -6,11 +6,13 @@ run, and a gathered one as nothing. So this counts by itself; see
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from pgates.costs.layer_costs import attention_macs
 from pgates.costs.layer_costs import layer_macs
 from pgates.costs.layer_costs import unknown_layer
 from pgates.layers import blocks
@@ -107,7 +109,7 @@ def _count(model, inputs=None):
 
   def count_call(layer, *args, **kwargs):
     nonlocal fixed
-    inputs = args[0] if args else next(iter(kwargs.values()), None)
+    inputs = _inputs(args, kwargs)
     if isinstance(layer, blocks.GatedResidual):
       shape = inputs.shape
       fixed += (
@@ -120,16 +122,51 @@ def _count(model, inputs=None):
       inner = _count(layer, inputs)
       fixed += inner.fixed
       records.extend(zip(inner.names, inner.gates, inner.branches, strict=True))
-    elif isinstance(layer, keras.layers.Layer):
-      tensors = keras.tree.flatten(inputs)
-      fixed += layer_macs(layer, tensors[0].shape) if tensors else 0
-    elif type(layer).__name__ in _COSTLY_OPERATIONS:
-      raise ValueError(unknown_layer(layer))
+    else:
+      fixed += call_macs(layer, args, kwargs)
     return layer(*args, **kwargs)
 
   _call_layers(model, count_call, inputs)
   names, gates, branches = zip(*records, strict=True) if records else ((),) * 3
   return ModelMacs(names=names, fixed=fixed, gates=gates, branches=branches)
+
+
+def call_macs(
+    operation: keras.Operation, args: tuple, kwargs: dict[str, Any]
+) -> int:
+  """Multiply-adds of one call of a layer or an operation, for one example.
+
+  Args:
+    operation: a layer, or an operation of `keras.ops`.
+    args: positional arguments, with tensors of known shapes.
+    kwargs: arguments by name.
+
+  Raises:
+    ValueError: if the layer is not known, or a size not fixed.
+  """
+  if not isinstance(operation, keras.layers.Layer):
+    if type(operation).__name__ in _COSTLY_OPERATIONS:
+      raise ValueError(unknown_layer(operation))
+    return 0
+  inputs = _inputs(args, kwargs)
+  if layer_macs.dispatch(type(operation)) is _nested:
+    return _count(operation, inputs).dense
+  if isinstance(operation, keras.layers.MultiHeadAttention):
+    return attention_macs(operation, *_attention_shapes(args, kwargs))
+  tensors = keras.tree.flatten(inputs)
+  return layer_macs(operation, tensors[0].shape) if tensors else 0
+
+
+def _inputs(args, kwargs):
+  return args[0] if args else next(iter(kwargs.values()), None)
+
+
+def _attention_shapes(args, kwargs):
+  """Of query, value and key, as Keras's attention is called with them."""
+  given = dict(zip(("query", "value", "key"), args, strict=False)) | kwargs
+  query, value = given["query"], given["value"]
+  key = given.get("key")
+  return query.shape, value.shape, (value if key is None else key).shape
 
 
 def _call_layers(model, call, inputs):

@@ -161,6 +161,9 @@ def test_channels_first_costs_what_channels_last_costs(make, options):
     "layer",
     [
         layers.BatchNormalization(),
+        layers.Embedding(5, 4),
+        layers.GroupNormalization(3),
+        layers.LayerNormalization(),
         pgates.BatchNormalization(),
         layers.ReLU(),
         layers.MaxPooling2D(),
@@ -175,11 +178,72 @@ def test_free_layer_costs_nothing(layer):
   assert pgates.layer_macs(layer, (None, 8, 8, 3)) == 0
 
 
+@pytest.mark.parametrize("name", ["LayerScale", "StochasticDepth", "DropPath"])
+def test_layers_that_scale_or_drop_are_known_by_name(name):
+  kind = type(name, (layers.Layer,), {})
+  assert pgates.layer_macs(kind(), (None, 8, 8, 3)) == 0
+
+
+@pytest.mark.parametrize(
+    "equation, output, shape, expected",
+    [
+        ("abc,cd->abd", (None, 4), (None, 7, 5), 7 * 5 * 4),
+        ("abc,cde->abde", (None, 2, 4), (None, 7, 6), 7 * 6 * 2 * 4),
+        ("abcd,cde->abe", (None, 4), (None, 7, 2, 3), 7 * 2 * 3 * 4),
+        ("...x,xy->...y", 4, (None, 7, 3, 5), 7 * 3 * 5 * 4),
+        ("ab...,bc->ac...", (4, None), (None, 5, 3), 5 * 3 * 4),
+    ],
+)
+def test_einsum_layer_is_one_for_each_combination_of_indices(
+    equation, output, shape, expected
+):
+  layer = layers.EinsumDense(equation, output, name="odd")
+  assert pgates.layer_macs(layer, shape) == expected
+  ones = ones_output(layers.EinsumDense(equation, output), shape)
+  assert ones.max() * ones.size == expected
+  with pytest.raises(ValueError, match="odd depend on a size.*not fixed"):
+    pgates.layer_macs(layer, (None, None, *shape[2:]))
+
+
+def test_self_attention_is_four_projections_and_two_products():
+  tokens, channels, heads, key, value, out = 5, 6, 2, 3, 4, 7
+  layer = layers.MultiHeadAttention(
+      heads, key, value_dim=value, output_shape=out
+  )
+  expected = heads * (
+      2 * tokens * channels * key  # Of query and key.
+      + tokens * channels * value
+      + tokens * tokens * key  # Scores.
+      + tokens * tokens * value  # Their sums of values.
+      + tokens * value * out
+  )
+  assert pgates.layer_macs(layer, (None, tokens, channels)) == expected
+
+
+def test_attention_to_other_tokens_counts_theirs():
+  queries, values = keras.Input((5, 6)), keras.Input((9, 8))
+  layer = layers.MultiHeadAttention(2, 3)
+  model = keras.Model([queries, values], layer(queries, value=values))
+  expected = 2 * (
+      5 * 6 * 3  # Queries.
+      + 2 * 9 * 8 * 3  # Keys and values.
+      + 2 * 5 * 9 * 3  # Scores and sums.
+      + 5 * 3 * 6  # Back to the channels of the queries.
+  )
+  assert pgates.count_macs(model).dense == expected
+
+
+def test_attention_along_one_axis_sees_that_axis():
+  layer = layers.MultiHeadAttention(1, 3, attention_axes=2)
+  projections = 4 * (4 * 5) * 6 * 3
+  scores = 2 * (4 * 5) * 5 * 3
+  shape = (None, 4, 5, 6)
+  assert pgates.layer_macs(layer, shape) == projections + scores
+
+
 @pytest.mark.parametrize(
     "layer",
     [
-        layers.EinsumDense("abc,cd->abd", (None, 4)),
-        layers.Embedding(5, 4),
         layers.LSTM(4),
         layers.Lambda(lambda x: x),
         layers.Dot(axes=1),
@@ -200,6 +264,7 @@ def test_unknown_layer_is_refused_by_name(layer):
         layers.DepthwiseConv2D(3, name="odd"),
         layers.SeparableConv2D(4, 3, name="odd"),
         layers.Dense(4, name="odd"),
+        layers.MultiHeadAttention(2, 3, attention_axes=(1, 2), name="odd"),
     ],
 )
 def test_size_that_is_not_fixed_is_refused(layer):

@@ -1,0 +1,4 @@
+"""Residual blocks found in anybody's functional network, and gated.
+
+Imports `layers`, `costs` and `training`.
+"""
