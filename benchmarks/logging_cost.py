@@ -18,8 +18,8 @@ from absl import logging
 from benchmarks import environment
 from file_io import artifacts
 import image_data
-from trainers.settings import flags as shared_flags
-from trainers.settings import train_flags
+from trainers.settings import config_from_flags
+from trainers.settings import shared_flags
 from trainers.training import tensorboard
 from trainers.training import training
 
@@ -62,7 +62,7 @@ def measure(config, workdir):
 def main(argv):
   del argv
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
-  config = train_flags.config_from_flags()
+  config = config_from_flags.make_config()
   result = measure(config, shared_flags.WORKDIR.value)
   print(f"Logging takes {100 * result['share']:.2f} % of the steps' time.")
   result = {

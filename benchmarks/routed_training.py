@@ -33,8 +33,8 @@ from pgates.layers import executions
 from trainers.comparison import statistics as comparison_statistics
 from trainers.evaluation import run
 from trainers.evaluation import run_folder
-from trainers.settings import flags as shared_flags
-from trainers.settings import train_flags
+from trainers.settings import config_from_flags
+from trainers.settings import shared_flags
 from trainers.training import training
 
 _SEEDS = flags.DEFINE_integer("seeds", 5, "How many; 0, 1, ...", lower_bound=2)
@@ -206,7 +206,7 @@ def main(argv):
 
   def settings(seed):
     flags.FLAGS["seed"].value = seed
-    return train_flags.config_from_flags()
+    return config_from_flags.make_config()
 
   found = train_both_ways(
       settings, shared_flags.WORKDIR.value, num_seeds=_SEEDS.value

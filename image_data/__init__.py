@@ -7,7 +7,6 @@ from image_data.augmentations import AUGMENTATIONS
 from image_data.bad_examples import BadExamples
 from image_data.bad_examples import TooManyBadExamples
 from image_data.cluttered_digits import ClutteredDigits
-from image_data.crops import center_crop
 from image_data.datasets import ImageDataset
 from image_data.digits import Digits
 from image_data.image_folder import ImageFolder
@@ -20,6 +19,7 @@ from image_data.pipeline import steps_per_epoch
 from image_data.pipeline import train_batches
 from image_data.preparation import EvaluationPreparation
 from image_data.preparation import TrainingPreparation
+from image_data.resizing import center_crop
 from image_data.splits import SPLITS
 
 __all__ = [

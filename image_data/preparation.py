@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from image_data import argument_checks
 from image_data import augmentations
-from image_data import crops
 from image_data import datasets
 from image_data import decoding
 from image_data import image_folder
 from image_data import rand_augment as rand_augment_lib
+from image_data import resizing
 
 # Not streams that order the examples.
 _AUGMENTATION_STREAM = 2
@@ -35,7 +35,7 @@ class EvaluationPreparation:
 
   Args:
     image_shape: (height, width, channels) that the network takes, in pixels.
-    center_crop: whether the middle is cut out, as `crops.center_crop` does;
+    center_crop: whether the middle is cut out, as `resizing.center_crop` does;
       else the whole image is resized, whatever its aspect ratio.
 
   Raises:
@@ -87,8 +87,8 @@ class EvaluationPreparation:
     if image.dtype == tf.string:
       image = decoding.decode(image, channels=self.image_shape[-1])
     if self.center_crop:
-      return crops.center_crop(image, self.image_shape[0])
-    return _resize(image, self.image_shape[:2])
+      return resizing.center_crop(image, self.image_shape[0])
+    return resizing.resize(image, self.image_shape[:2])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +166,8 @@ class TrainingPreparation:
 
   def _resized(self, image, seed):
     size = self.image_size
-    return _resize(image, None if size is None else (size, size)), seed
+    size = None if size is None else (size, size)
+    return resizing.resize(image, size), seed
 
   def _cropped(self, image_shape):
     height, width, channels = image_shape
@@ -179,7 +180,7 @@ class TrainingPreparation:
 
     def crop(image, seed):
       crop_seed, rest = tf.unstack(tf.random.split(seed))
-      image = crops.random_resized_crop(
+      image = resizing.random_resized_crop(
           image, crop_seed, size, channels=channels
       )
       return image, rest
@@ -201,10 +202,3 @@ def check_image_size(dataset: _Dataset, image_size: int | None) -> None:
 
 def _fold_in(seed, stream, position):
   return tf.random.fold_in(tf.constant([seed, stream], tf.int64), position)
-
-
-def _resize(image, size):
-  image = tf.cast(image, tf.float32)
-  if size is None or tuple(image.shape[:2]) == tuple(size):
-    return image
-  return tf.image.resize(image, size, antialias=True)

@@ -13,7 +13,7 @@ from pgates.inference.measurements import measure_gates
 from pgates.inference.measurements import threshold_curve
 from pgates.inference.pruning import prune
 from pgates.inference.recalibration import reestimate_batch_norm
-from pgates.inference.rules import with_threshold_input
+from pgates.inference.ruled_models import with_threshold_input
 from pgates.inference.strategies import EXAMPLES as STRATEGY_EXAMPLES
 from pgates.inference.strategies import parse_strategy
 from pgates.inference.strategies import STRATEGIES

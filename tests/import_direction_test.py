@@ -5,19 +5,19 @@ import pathlib
 
 import pytest
 
-from tools import update_build_files
+from tools import source_imports
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What each package may import of ours, besides itself.
 ALLOWED = {
-    "benchmarks": {*update_build_files.PACKAGES} - {"tests", "tools"},
+    "benchmarks": {*source_imports.PACKAGES} - {"tests", "tools"},
     "export": {"file_io", "image_data", "pgates", "run_data"},
     "file_io": set(),
     "image_data": set(),
     "pgates": set(),
     "run_data": {"file_io", "image_data"},
-    "tests": {*update_build_files.PACKAGES},
+    "tests": {*source_imports.PACKAGES},
     "tools": set(),
     "trainers": {"file_io", "image_data", "pgates", "run_data"},
 }
@@ -67,12 +67,12 @@ ROOMS = {
 def import_graph(root):
   """Which sources of ours each of our sources imports, as labels."""
   return {
-      update_build_files.label(source): {
+      source_imports.label(source): {
           label
-          for label in update_build_files.import_labels(root, source)
+          for label in source_imports.import_labels(root, source)
           if label.startswith("//")
       }
-      for source in update_build_files.sources(root)
+      for source in source_imports.sources(root)
   }
 
 
@@ -119,13 +119,13 @@ def test_imports_go_one_way():
 
 
 def test_every_package_has_a_rule():
-  assert set(ALLOWED) == set(update_build_files.PACKAGES)
+  assert set(ALLOWED) == set(source_imports.PACKAGES)
 
 
 def test_every_room_has_a_rule():
   rooms = {
       source.parent.as_posix()
-      for source in update_build_files.sources(ROOT)
+      for source in source_imports.sources(ROOT)
       if len(source.parts) > 2 and source.parts[0] != "tests"
   }
   assert rooms == {room for room in ROOMS if "/" in room}

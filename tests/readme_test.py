@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tools import update_build_files
+from tools import source_imports
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _RESULTS = _ROOT / "benchmarks" / "results"
@@ -84,7 +84,7 @@ def test_every_folder_of_sources_is_in_the_layout():
   layout = _README.split("\n## Layout\n")[1].split("\n## ")[0]
   folders = {
       source.parent.as_posix()
-      for source in update_build_files.sources(_ROOT)
+      for source in source_imports.sources(_ROOT)
       if source.parts[0] != "tests"
   } | {"tests"}
   listed, package = set(), ""

@@ -22,8 +22,8 @@ from trainers.comparison import summary as comparison_summary
 from trainers.comparison import table as comparison_table
 from trainers.comparison import trials as trials_lib
 from trainers.reporting import writer as report_writer
-from trainers.settings import flags as shared_flags
-from trainers.settings import train_flags
+from trainers.settings import config_from_flags
+from trainers.settings import shared_flags
 from trainers.training import tensorboard
 from trainers.training import training
 
@@ -44,7 +44,7 @@ _RECALIBRATION_BATCHES = flags.DEFINE_integer(
 )
 flags.mark_flag_as_required("workdir")
 # So that `--helpshort` lists them.
-flags.adopt_module_key_flags(train_flags)
+flags.adopt_module_key_flags(config_from_flags)
 flags.adopt_module_key_flags(shared_flags)
 
 
@@ -75,7 +75,7 @@ def main(argv):
     raise app.UsageError(f"--methods and --seeds decide: {', '.join(given)}")
   workdir = pathlib.Path(shared_flags.WORKDIR.value).expanduser()
   try:
-    settings = train_flags.settings_from_flags()
+    settings = config_from_flags.read_settings()
     trials = trials_lib.make_trials(
         _METHODS.value, settings.pop("target_rates"), range(_SEEDS.value)
     )

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import pgates
 from trainers.evaluation import run
-from trainers.settings import flags as shared_flags
+from trainers.settings import shared_flags
 
 _STRATEGIES = flags.DEFINE_list(
     "strategies",

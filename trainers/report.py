@@ -14,7 +14,7 @@ from absl import flags
 from absl import logging
 
 from trainers.reporting import writer as report_writer
-from trainers.settings import flags as shared_flags
+from trainers.settings import shared_flags
 
 _REFERENCE = flags.DEFINE_string(
     "reference",

@@ -17,8 +17,8 @@ from absl import flags
 from absl import logging
 import tensorflow as tf
 
-from trainers.settings import flags as shared_flags
-from trainers.settings import train_flags
+from trainers.settings import config_from_flags
+from trainers.settings import shared_flags
 from trainers.training import distribution
 from trainers.training import dry_run
 from trainers.training import loop
@@ -52,7 +52,7 @@ flags.register_multi_flags_validator(
     message="Give --workdir, or --dry_run.",
 )
 # So that `--helpshort` lists them.
-flags.adopt_module_key_flags(train_flags)
+flags.adopt_module_key_flags(config_from_flags)
 flags.adopt_module_key_flags(shared_flags)
 
 
@@ -62,10 +62,10 @@ def main(argv):
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
   try:
     if _DRY_RUN.value:
-      dry_run.dry_run(train_flags.config_from_flags())
+      dry_run.dry_run(config_from_flags.make_config())
       return
     training.run(
-        train_flags.config_from_flags(),
+        config_from_flags.make_config(),
         shared_flags.WORKDIR.value,
         keep_checkpoints=_KEEP_CHECKPOINTS.value,
         checkpoint_steps=_CHECKPOINT_STEPS.value,

@@ -12,7 +12,7 @@ from pgates.costs import model_macs
 from pgates.inference import collection
 from pgates.inference import measurements
 from pgates.inference import rule_strategies
-from pgates.inference import rules
+from pgates.inference import ruled_models
 from pgates.inference import strategy
 
 # Beyond it, float32 hardly tells probabilities from 1.
@@ -77,7 +77,7 @@ def budget_threshold(
 def _share_at(model, dataset):
   """A function from a threshold to the executed share of the dense MACs."""
   macs = model_macs.count_macs(model)
-  collector = collection.Collector(rules.with_threshold_input(model))
+  collector = collection.Collector(ruled_models.with_threshold_input(model))
 
   def per_example(outputs, labels):
     del labels
@@ -88,7 +88,9 @@ def _share_at(model, dataset):
     found = collector.collect(
         dataset,
         per_example,
-        inputs=lambda images: rules.threshold_inputs(model, images, threshold),
+        inputs=lambda images: ruled_models.threshold_inputs(
+            model, images, threshold
+        ),
     )
     return float(np.mean(found["macs"])) / macs.dense
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pgates.costs import model_macs
 from pgates.inference import collection
-from pgates.inference import rules
+from pgates.inference import ruled_models
 from pgates.layers import gate_rules
 
 _THRESHOLDS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -40,7 +40,7 @@ def measure_gates(
     return {name: outputs[name] for name in ("gates", "gate_logits")}
 
   found = collection.collect(
-      rules.with_rule(model, strategy), dataset, gates_and_logits
+      ruled_models.with_rule(model, strategy), dataset, gates_and_logits
   )
   logits = np.asarray(found["gate_logits"], np.float64)
   check_finite(logits)
@@ -84,7 +84,7 @@ def threshold_curve(
     ValueError: if there is no example.
   """
   macs = model_macs.count_macs(model)
-  collector = collection.Collector(rules.with_threshold_input(model))
+  collector = collection.Collector(ruled_models.with_threshold_input(model))
 
   def per_example(outputs, labels):
     return {
@@ -96,7 +96,9 @@ def threshold_curve(
     found = collector.collect(
         dataset,
         per_example,
-        inputs=lambda images: rules.threshold_inputs(model, images, threshold),
+        inputs=lambda images: ruled_models.threshold_inputs(
+            model, images, threshold
+        ),
     )
     return {name: float(np.mean(values)) for name, values in found.items()}
 

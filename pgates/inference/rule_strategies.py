@@ -4,7 +4,7 @@ import dataclasses
 from typing import Self
 
 from pgates.inference import block_rates
-from pgates.inference import rules
+from pgates.inference import ruled_models
 from pgates.inference import strategy
 from pgates.layers import gate_rules
 
@@ -53,4 +53,4 @@ class RuleStrategy(strategy.Strategy):
     return block_rates.keep_only(model, rates.at_least(block_rates.MAJORITY))
 
   def apply(self, model, execution):
-    return rules.with_rule(model, self._rule, execution=execution)
+    return ruled_models.with_rule(model, self._rule, execution=execution)

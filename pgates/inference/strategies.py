@@ -28,7 +28,7 @@ from pgates.inference import budgets
 from pgates.inference import ensembles
 from pgates.inference import pruning_strategies
 from pgates.inference import rule_strategies
-from pgates.inference import rules
+from pgates.inference import ruled_models
 from pgates.inference import settling
 from pgates.inference import strategy as strategy_lib
 from pgates.layers import executions
@@ -110,7 +110,7 @@ def with_strategy(
   # A block would object only when it is first run.
   executions.check_execution(execution)
   if strategy is None:
-    result = rules.with_rule(model, None, execution=execution)
+    result = ruled_models.with_rule(model, None, execution=execution)
   else:
     result = _decided(
         model, parse_strategy(strategy), execution, validation_data

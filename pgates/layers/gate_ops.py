@@ -4,9 +4,8 @@ A gate is one number per example: the logit of running a block. It is float32,
 whatever the precision of the network around it, and so is what it observes.
 """
 
-import math
-
 import keras
+from scipy import special
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -23,7 +22,7 @@ OPEN_LOGIT = 100.0
 
 
 def threshold_logit(threshold: float | tf.Tensor) -> float | tf.Tensor:
-  """The logit of a probability: `log(threshold) - log1p(-threshold)`.
+  """The logit of a probability: `log(threshold / (1 - threshold))`.
 
   Decisions compare logits, for rounded probabilities lie: in float32
   `sigmoid(1e-9) > 0.5` is False and `sigmoid(-100)` is 0.
@@ -39,9 +38,7 @@ def threshold_logit(threshold: float | tf.Tensor) -> float | tf.Tensor:
       raise ValueError(
           f"Expected a probability between 0 and 1. Received: {threshold}"
       )
-    if threshold in (0, 1):
-      return math.copysign(math.inf, threshold - 0.5)
-    return math.log(threshold) - math.log1p(-threshold)
+    return float(special.logit(threshold))
   threshold = tf.cast(threshold, tf.float32)
   return tf.math.log(threshold) - tf.math.log1p(-threshold)
 

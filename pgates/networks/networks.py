@@ -19,8 +19,8 @@ _RESNETS = {
 def check_name(name: str) -> None:
   """Raises a ValueError unless `build_network` knows a name."""
   depth = _cifar_depth(name)
-  known = depth is not None and depth >= 8 and depth % 6 == 2
-  if name not in _RESNETS and not known:
+  is_cifar = depth is not None and resnet.is_cifar_depth(depth)
+  if name not in _RESNETS and not is_cifar:
     raise ValueError(
         "network must be resnet18, 34, 50, 101 or 152, or cifar_resnet with a "
         f"depth of 6n + 2 (8, 14, 20, ...). Received: {name!r}"

@@ -68,6 +68,11 @@ def ResNet152(num_classes: int, **kwargs: Any) -> model_lib.GatedModel:
   return _imagenet_resnet(152, num_classes, **kwargs)
 
 
+def is_cifar_depth(depth: int) -> bool:
+  """Whether there is a `CifarResNet` of a depth: 8, 14, 20, ..."""
+  return depth >= 8 and depth % 6 == 2
+
+
 def CifarResNet(
     depth: int, num_classes: int = 10, **kwargs: Any
 ) -> model_lib.GatedModel:
@@ -88,7 +93,7 @@ def CifarResNet(
   References:
     He et al., arXiv 1512.03385, section 4.2.
   """
-  if depth < 8 or (depth - 2) % 6:
+  if not is_cifar_depth(depth):
     raise ValueError(
         "The depth of a CIFAR ResNet is 6n + 2: 8, 14, 20, ... "
         f"Received: {depth}"

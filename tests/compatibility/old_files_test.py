@@ -17,7 +17,7 @@ from trainers.comparison import summary as comparison_summary
 from trainers.comparison import trials as trials_lib
 from trainers.evaluation import run as evaluation_run
 from trainers.reporting import writer as report_writer
-from trainers.settings import train_flags
+from trainers.settings import config_from_flags
 from trainers.training import training
 
 DATA = pathlib.Path(__file__).parent / "data"
@@ -127,7 +127,7 @@ def test_finished_comparison_is_read_and_not_run_again(data_dir, tmp_path):
   folder = shutil.copytree(DATA / "comparison", tmp_path / "comparison")
   (trial,) = trials_lib.make_trials(["per_batch_dependent"], [0.6], [0])
   with training_runs.parsed("--workdir=unused", *_flags(RUN, data_dir)):
-    settings = train_flags.settings_from_flags()
+    settings = config_from_flags.read_settings()
   del settings["target_rates"]
   said = []
   comparison_runs.ComparisonRuns(

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from file_io import artifacts
 import pgates
-from trainers.settings import train_flags
+from trainers.settings import config_from_flags
 from trainers.training import loop
 
 # Of the 1,197 training images of `digits`: four steps an epoch.
@@ -39,7 +39,7 @@ def parsed(*arguments):
 def config(*arguments):
   """The `Config` that arguments of `trainers.train` make."""
   with parsed("--workdir=unused", *arguments):
-    return train_flags.config_from_flags()
+    return config_from_flags.make_config()
 
 
 def dense_network(config, *, image_shape=(8, 8, 1), num_classes=10):

@@ -1,4 +1,4 @@
-"""Tests of `image_data.preparation`; of the resizing, `pipeline_test`."""
+"""Tests of `image_data.preparation`."""
 
 import dataclasses
 

@@ -123,17 +123,9 @@ def test_test_that_finds_files_by_its_place_leaves_the_sandbox(tree):
   assert "glob" not in text
 
 
-@pytest.mark.parametrize(
-    "source, message",
-    [
-        ("import kerras\n", "gates.py: imports 'kerras'"),
-        ("from pgates.gatez import Gate\n", "pgates.gatez"),
-        ("from . import gate_ops\n", "line 1: relative import"),
-    ],
-)
-def test_import_without_target_is_refused_by_name(tree, source, message):
-  (tree / "pgates" / "gates.py").write_text(source, "utf-8")
-  with pytest.raises(ValueError, match=message):
+def test_import_without_target_is_refused_by_name(tree):
+  (tree / "pgates" / "gates.py").write_text("import kerras\n", "utf-8")
+  with pytest.raises(ValueError, match="gates.py: imports 'kerras'"):
     update_build_files.build_files(tree)
 
 
@@ -146,16 +138,3 @@ def test_committed_files_are_up_to_date():
   ]
   stale = update_build_files.stale_build_files(ROOT)
   assert not outdated and not stale, "run `make build-files`"
-
-
-def test_every_installed_name_is_a_direct_requirement():
-  lines = [
-      line
-      for name in ("requirements.txt", "requirements_test.txt")
-      for line in (ROOT / name).read_text("utf-8").splitlines()
-  ]
-  direct = {line.partition(">")[0] for line in lines if line[:1] != "#"}
-  named = {
-      name for names in update_build_files.PIP_NAMES.values() for name in names
-  }
-  assert named <= direct

@@ -4,6 +4,7 @@ import shutil
 
 from absl import app
 from absl import flags
+from absl.testing import flagsaver
 import keras
 import numpy as np
 import pytest
@@ -269,3 +270,9 @@ def test_data_dir_can_be_given(workdir, tmp_path):
 def test_argument_that_is_no_flag_is_refused():
   with pytest.raises(app.UsageError, match=r"\['map'\]"):
     evaluate.main(["evaluate", "map"])
+
+
+def test_program_without_workdir_is_refused():
+  with flagsaver.flagsaver():
+    with pytest.raises(flags.IllegalFlagValueError, match="--workdir"):
+      flags.FLAGS(["program"])

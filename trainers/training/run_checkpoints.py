@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from file_io import artifacts
 
+# Not `tf.train.CheckpointManager`: it offers the newest, whole or not; here a
+# run continues from the one before where the newest is damaged.
 _NAME = re.compile(r"step-(\d{9})")
 # A file that is not there is damage; other errors of the system are of the disk
 # or the rights to it, not of what was written.

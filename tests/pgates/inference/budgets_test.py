@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pgates.inference import budgets
-from pgates.inference import rules
+from pgates.inference import ruled_models
 from tests.helpers import toys
 
 
@@ -27,7 +27,7 @@ def best_share(model, x, budget):
 
 def achieved_share(model, x, threshold):
   """The same, of the model that decides by the threshold."""
-  gates = rules.with_rule(model, f"threshold:{threshold!r}")(x)["gates"]
+  gates = ruled_models.with_rule(model, f"threshold:{threshold!r}")(x)["gates"]
   return np.mean(model.macs.executed(gates)) / model.macs.dense
 
 
@@ -64,7 +64,7 @@ def test_budget_holds_where_gates_read_what_others_decide(budget):
 def test_budget_of_nothing_or_everything_moves_all_gates(budget):
   model = toys.make_model([toys.independent(v) for v in (9, 0, -9)])
   threshold = budgets.budget_threshold(model, budget, toys.batches())
-  derived = rules.with_rule(model, f"threshold:{threshold!r}")
+  derived = ruled_models.with_rule(model, f"threshold:{threshold!r}")
   gates = derived(toys.examples())["gates"]
   np.testing.assert_array_equal(gates, np.full((9, 3), budget))
 

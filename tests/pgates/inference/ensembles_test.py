@@ -6,7 +6,7 @@ import pytest
 
 import pgates
 from pgates.inference import ensembles
-from pgates.inference import rules
+from pgates.inference import ruled_models
 from tests.helpers import toys
 
 
@@ -14,7 +14,7 @@ from tests.helpers import toys
 def test_ensemble_averages_separate_sampled_passes(execution):
   model = toys.mixed_model()
   ensemble = ensembles.ensemble(model, 4, execution=execution)
-  sampled = rules.with_rule(model, "sampled", execution=execution)
+  sampled = ruled_models.with_rule(model, "sampled", execution=execution)
   pgates.seed_gates(model, 7)
   received = ensemble(toys.examples(30))
   pgates.seed_gates(model, 7)
@@ -50,7 +50,7 @@ def test_ensemble_of_one_pass_is_sampled():
   outputs = []
   for derived in (
       ensembles.ensemble(model, 1),
-      rules.with_rule(model, "sampled"),
+      ruled_models.with_rule(model, "sampled"),
   ):
     pgates.seed_gates(model, 1)
     outputs.append(derived(toys.examples()))

@@ -1,11 +1,11 @@
-"""Tests of `image_data.crops`."""
+"""Tests of `image_data.resizing`."""
 
 import numpy as np
 import pytest
 from scipy import stats
 import tensorflow as tf
 
-from image_data import crops
+from image_data import resizing
 from tests.helpers import triangles
 
 NUM = 300
@@ -25,12 +25,29 @@ def _seeds(num=NUM):
 def _cropped(source, size, seeds=None, channels=3):
   seeds = _seeds() if seeds is None else seeds
   return tf.map_fn(
-      lambda seed: crops.random_resized_crop(
+      lambda seed: resizing.random_resized_crop(
           source, seed, size, channels=channels
       ),
       tf.constant(seeds),
       fn_output_signature=tf.float32,
   ).numpy()
+
+
+def test_whole_image_is_resized_by_triangles():
+  rng = np.random.default_rng(0)
+  image = rng.integers(0, 256, (16, 9, 3)).astype(np.uint8)
+  rows, columns = triangles.weights(16, 6), triangles.weights(9, 5)
+  expected = np.einsum("ij,jkc,lk->ilc", rows, image, columns)
+  received = resizing.resize(tf.constant(image), (6, 5))
+  np.testing.assert_allclose(received, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [None, (16, 9)])
+def test_image_of_the_right_size_keeps_its_pixels(size):
+  image = np.arange(16 * 9 * 3, dtype=np.uint8).reshape(16, 9, 3)
+  received = resizing.resize(tf.constant(image), size)
+  assert received.dtype == tf.float32
+  np.testing.assert_array_equal(received, image)
 
 
 @pytest.mark.parametrize("shape", [(64, 96), (96, 64), (64, 64)])
@@ -42,7 +59,7 @@ def test_center_crop_is_the_middle_of_the_shorter_side(shape):
   part = image[top : top + 56, left : left + 56].astype(np.float64)
   weights = triangles.weights(56, 28)
   expected = np.einsum("ij,jkc,lk->ilc", weights, part, weights)
-  received = crops.center_crop(tf.constant(image), 28)
+  received = resizing.center_crop(tf.constant(image), 28)
   assert received.dtype == tf.float32
   np.testing.assert_allclose(received, expected, atol=1e-3)
 
@@ -110,7 +127,7 @@ def test_grey_images_stay_grey():
 
 
 def test_shape_is_known_in_a_graph():
-  function = tf.function(crops.random_resized_crop)
+  function = tf.function(resizing.random_resized_crop)
   concrete = function.get_concrete_function(
       tf.TensorSpec([], tf.string), tf.TensorSpec([2], tf.int64), 16, channels=3
   )
@@ -121,7 +138,9 @@ def test_shape_is_known_in_a_graph():
 def test_where_no_part_fits_the_largest_in_the_middle_is_taken(shape):
   height, width = shape
   seeds = tf.constant(_seeds(40), tf.int64)
-  windows = {tuple(crops._window([*shape, 3], seed).numpy()) for seed in seeds}
+  windows = {
+      tuple(resizing._window([*shape, 3], seed).numpy()) for seed in seeds
+  }
   # At 20 pixels, 3/4 to 4/3 of them: some attempts may fit, and are smaller.
   largest = (27, 20) if height > width else (20, 27)
   place = ((height - largest[0]) // 2, (width - largest[1]) // 2)

@@ -1,4 +1,4 @@
-"""Crops of images that differ in size, as ImageNet's recipes make them."""
+"""Images resized, and cropped as ImageNet's recipes do."""
 
 import math
 
@@ -12,6 +12,22 @@ _CENTER = 224 / 256
 _AREAS = (0.08, 1.0)
 _ASPECT_RATIOS = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
+
+
+def resize(image: tf.Tensor, size: tuple[int, int] | None) -> tf.Tensor:
+  """Resizes the whole of an image, bilinear with antialiasing.
+
+  Args:
+    image: [height, width, channels] of any type.
+    size: (height, width) of the result in pixels; None keeps that of the image.
+
+  Returns:
+    float32 [height, width, channels]; the same pixels where the size is right.
+  """
+  image = tf.cast(image, tf.float32)
+  if size is None or tuple(image.shape[:2]) == tuple(size):
+    return image
+  return tf.image.resize(image, size, antialias=True)
 
 
 def center_crop(image: tf.Tensor, size: int) -> tf.Tensor:
@@ -31,7 +47,7 @@ def center_crop(image: tf.Tensor, size: int) -> tf.Tensor:
   side = tf.cast(tf.round(side), tf.int32)
   top, left = tf.unstack((shape - side) // 2)
   cropped = image[top : top + side, left : left + side]
-  return _resize(cropped, size, channels=image.shape[-1], antialias=True)
+  return _to_square(cropped, size, channels=image.shape[-1], antialias=True)
 
 
 def random_resized_crop(
@@ -64,7 +80,7 @@ def random_resized_crop(
     cropped = decoding.decode_part(source, choose, channels=channels)
   else:
     cropped = decoding.part_of(source, choose(tf.shape(source)))
-  return _resize(cropped, size, channels=channels, antialias=False)
+  return _to_square(cropped, size, channels=channels, antialias=False)
 
 
 def _window(shape, seed):
@@ -103,6 +119,6 @@ def _window(shape, seed):
   return tf.cast(tf.concat([place, size], axis=0), tf.int32)
 
 
-def _resize(image, size, *, channels, antialias):
+def _to_square(image, size, *, channels, antialias):
   resized = tf.image.resize(image, (size, size), antialias=antialias)
   return tf.ensure_shape(resized, [size, size, channels])

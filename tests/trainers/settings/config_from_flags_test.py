@@ -1,4 +1,4 @@
-"""Tests of `trainers.settings.train_flags`."""
+"""Tests of `trainers.settings.config_from_flags`."""
 
 import dataclasses
 import os
@@ -8,15 +8,15 @@ import pytest
 
 from tests.helpers import training_runs
 from trainers.settings import config as config_lib
+from trainers.settings import config_from_flags
 from trainers.settings import presets
 from trainers.settings import records
-from trainers.settings import train_flags
 
 FIELDS = [field.name for field in dataclasses.fields(config_lib.Config)]
 
 
 def _defined_flags():
-  module = train_flags.__name__
+  module = config_from_flags.__name__
   return {f.name: f for f in flags.FLAGS.flags_by_module_dict()[module]}
 
 
@@ -32,7 +32,7 @@ def test_flag_has_help(name):
 
 def test_defaults_are_a_valid_configuration():
   with training_runs.parsed("--workdir=unused"):
-    config = train_flags.config_from_flags()
+    config = config_from_flags.make_config()
   assert config.batch_size == 128
   assert config.target_rates == [0.6]
   assert config.always_open == []
@@ -143,6 +143,25 @@ def test_paths_do_not_depend_on_the_current_folder(monkeypatch, tmp_path):
 def test_bad_combination_of_flags_is_refused():
   with pytest.raises(ValueError, match="warmup_epochs=30.0, epochs=30"):
     training_runs.config("--preset=digits", "--warmup_epochs=30")
+
+
+@pytest.mark.parametrize("gate", ["none", "stochastic_depth"])
+def test_target_without_gates_that_learn_is_refused(gate):
+  with pytest.raises(ValueError, match=f"--gate={gate} has none.*Leave"):
+    training_runs.config(f"--gate={gate}", "--target_rates=0.5")
+  with pytest.raises(ValueError, match=r"Received: \[1.0, 0.5\]"):
+    training_runs.config(
+        f"--gate={gate}", "--rate_loss=per_layer", "--target_rates=1,0.5"
+    )
+
+
+@pytest.mark.parametrize("gate", ["none", "stochastic_depth"])
+def test_target_that_was_not_asked_for_is_no_error(gate):
+  config = training_runs.config(f"--gate={gate}", "--preset=digits")
+  assert config.target_rates == [0.6]
+  # As a comparison trains them.
+  trained = dataclasses.replace(config, target_rates=[1.0])
+  assert training_runs.config(*records.to_flags(trained)) == trained
 
 
 def test_folder_of_images_takes_the_place_of_a_data_set(tmp_path):

@@ -1,4 +1,4 @@
-"""Tests of `pgates.inference.rules`."""
+"""Tests of `pgates.inference.ruled_models`."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import pgates
-from pgates.inference import rules
+from pgates.inference import ruled_models
 from tests.helpers import toys
 
 
@@ -15,7 +15,7 @@ from tests.helpers import toys
 @pytest.mark.parametrize("rule", toys.RULES)
 def test_rule_decides_as_numpy_does(rule, execution):
   model = toys.mixed_model()
-  derived = rules.with_rule(model, rule, execution=execution)
+  derived = ruled_models.with_rule(model, rule, execution=execution)
   expected = toys.oracle(model, toys.examples(12), rule)
   if rule == "map":
     received = derived.predict(toys.examples(12), batch_size=5, verbose=0)
@@ -27,7 +27,7 @@ def test_rule_decides_as_numpy_does(rule, execution):
 
 def test_conditional_execution_decides_for_one_example():
   model = toys.mixed_model()
-  derived = rules.with_rule(model, "map", execution="conditional")
+  derived = ruled_models.with_rule(model, "map", execution="conditional")
   for x in toys.examples(6):
     toys.assert_outputs(derived(x[None]), toys.oracle(model, x[None], "map"))
 
@@ -44,7 +44,7 @@ def test_fabricated_gates_tell_examples_apart(threshold):
 def test_threshold_of_one_half_is_map():
   model = toys.mixed_model()
   outputs = [
-      rules.with_rule(model, rule)(toys.examples(50))
+      ruled_models.with_rule(model, rule)(toys.examples(50))
       for rule in ("map", "threshold:0.5")
   ]
   for name in outputs[0]:
@@ -56,9 +56,9 @@ def test_threshold_compares_logits_and_no_rounded_probabilities():
   model = toys.make_model(
       [toys.independent(1e-9), toys.independent(-1e-9), toys.independent(20)]
   )
-  gates = rules.with_rule(model, "map")(toys.examples(1))["gates"]
+  gates = ruled_models.with_rule(model, "map")(toys.examples(1))["gates"]
   np.testing.assert_array_equal(gates, [[1, 0, 1]])
-  above = rules.with_rule(model, "threshold:0.999999")(toys.examples(1))
+  above = ruled_models.with_rule(model, "threshold:0.999999")(toys.examples(1))
   np.testing.assert_array_equal(above["gates"], [[0, 0, 1]])
 
 
@@ -68,7 +68,7 @@ def test_default_is_map_for_learned_gates():
       [toys.independent(1), toys.independent(-1)],
   ):
     model = toys.make_model(gates)
-    derived = rules.with_rule(model, None)
+    derived = ruled_models.with_rule(model, None)
     toys.assert_outputs(
         derived(toys.examples()), toys.oracle(model, toys.examples(), "map")
     )
@@ -77,17 +77,17 @@ def test_default_is_map_for_learned_gates():
 def test_default_is_expected_for_stochastic_depth():
   survivals = (0.9, 0.3)
   model = toys.make_model([pgates.StochasticDepthGate(p) for p in survivals])
-  received = rules.with_rule(model, None)(toys.examples())
+  received = ruled_models.with_rule(model, None)(toys.examples())
   twin = toys.make_model(
       [toys.independent(np.log(p / (1 - p))) for p in survivals]
   )
   toys.assert_outputs(received, toys.oracle(twin, toys.examples(), "expected"))
-  mapped = rules.with_rule(model, "map")(toys.examples())["gates"]
+  mapped = ruled_models.with_rule(model, "map")(toys.examples())["gates"]
   np.testing.assert_array_equal(mapped, [[1, 0]] * 9)
 
 
 def test_sampled_repeats_itself_from_a_seed():
-  model = rules.with_rule(toys.mixed_model(), "sampled")
+  model = ruled_models.with_rule(toys.mixed_model(), "sampled")
 
   def draw():
     return model(toys.examples(100))["gates"].numpy()
@@ -106,7 +106,7 @@ def test_sampled_open_rates_are_the_probabilities():
   model = toys.make_model(
       [toys.independent(v, seed=i) for i, v in enumerate(logits)]
   )
-  sampled = rules.with_rule(model, "sampled")
+  sampled = ruled_models.with_rule(model, "sampled")
   draws = np.concatenate(
       [sampled(toys.examples(500))["gates"] for _ in range(8)], axis=0
   )
@@ -119,7 +119,7 @@ def test_sampled_gates_are_what_the_logits_are_computed_with():
   model = toys.make_model(
       [toys.independent(0.0, seed=1), toys.independent(0.0, seed=2)]
   )
-  received = rules.with_rule(model, "sampled")(toys.examples(40))
+  received = ruled_models.with_rule(model, "sampled")(toys.examples(40))
   patterns = np.asarray(received["gates"]).astype(int)
   assert len({tuple(pattern) for pattern in patterns}) == 4
   for pattern in itertools.product((0, 1), repeat=2):
@@ -148,11 +148,11 @@ def graph_operations(model):
 def test_only_sampling_graphs_hold_random_operations(execution):
   model = toys.mixed_model()
   for strategy in (*toys.RULES, None):
-    derived = rules.with_rule(model, strategy, execution=execution)
+    derived = ruled_models.with_rule(model, strategy, execution=execution)
     operations = graph_operations(derived)
     assert "MatMul" in operations
     assert not [op for op in operations if "Random" in op], strategy
-  sampled = rules.with_rule(model, "sampled", execution=execution)
+  sampled = ruled_models.with_rule(model, "sampled", execution=execution)
   assert [op for op in graph_operations(sampled) if "Random" in op]
 
 
@@ -169,7 +169,7 @@ def test_routed_convolutions_equal_masked_ones(rule):
   for layer, logit in zip(pgates.gated_blocks(model), middle, strict=True):
     layer.gate.logit.bias.assign_sub([logit])
   derived = [
-      rules.with_rule(model, rule, execution=execution)
+      ruled_models.with_rule(model, rule, execution=execution)
       for execution in ("masked", "routed")
   ]
   seen = []
@@ -188,13 +188,13 @@ def test_routed_convolutions_equal_masked_ones(rule):
 @pytest.mark.parametrize("execution", ["masked", "routed"])
 def test_threshold_of_each_example_is_its_own(execution):
   model = toys.mixed_model()
-  joined = rules.with_threshold_input(model, execution=execution)
+  joined = ruled_models.with_threshold_input(model, execution=execution)
   thresholds = np.array([0.0, 0.1, 0.3, 0.5, 0.6, 0.8, 0.95, 1.0], np.float32)
   x = toys.examples(8)
   received = joined.predict({"images": x, "threshold": thresholds}, verbose=0)
   assert set(received) == {"logits", "gates", "gate_logits"}
   for row, threshold in enumerate(thresholds):
-    single = rules.with_rule(model, f"threshold:{float(threshold)!r}")
+    single = ruled_models.with_rule(model, f"threshold:{float(threshold)!r}")
     expected = single(x)
     for name, value in received.items():
       np.testing.assert_allclose(
@@ -207,19 +207,19 @@ def test_threshold_of_each_example_is_its_own(execution):
 def test_threshold_input_of_a_nested_model_is_refused():
   _, nested = toys.nested_model([toys.independent(0), toys.independent(0)])
   with pytest.raises(ValueError, match="nested"):
-    rules.with_threshold_input(nested)
+    ruled_models.with_threshold_input(nested)
 
 
 def test_malformed_rule_is_refused():
   model = toys.mixed_model()
   for rule in ("mapp", "threshold:1.5", "ensemble:2"):
     with pytest.raises(ValueError, match=rule):
-      rules.with_rule(model, rule)
+      ruled_models.with_rule(model, rule)
 
 
 def test_threshold_input_of_an_unknown_execution_is_refused():
   with pytest.raises(ValueError, match="execution.*'skipped'"):
-    rules.with_threshold_input(toys.mixed_model(), execution="skipped")
+    ruled_models.with_threshold_input(toys.mixed_model(), execution="skipped")
 
 
 def test_replica_without_examples_takes_a_threshold_input():
@@ -232,5 +232,5 @@ def test_replica_without_examples_takes_a_threshold_input():
   with toys.two_replicas().scope():
     model = pgates.CifarResNet(8, gate="independent", input_shape=(8, 8, 3))
   data = tf.data.Dataset.from_tensor_slices(inputs).batch(2)
-  received = rules.with_threshold_input(model).predict(data, verbose=0)
+  received = ruled_models.with_threshold_input(model).predict(data, verbose=0)
   np.testing.assert_array_equal(received["gates"], [[1] * 3, [1] * 3, [0] * 3])

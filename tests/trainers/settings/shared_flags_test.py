@@ -1,18 +1,11 @@
-"""Tests of `trainers.settings.flags`."""
+"""Tests of `trainers.settings.shared_flags`."""
 
 import os
 
 from absl import flags
 from absl.testing import flagsaver
-import pytest
 
-from trainers.settings import flags as shared_flags
-
-
-def test_program_without_workdir_is_refused():
-  with flagsaver.flagsaver():
-    with pytest.raises(flags.IllegalFlagValueError, match="--workdir"):
-      flags.FLAGS(["program"])
+from trainers.settings import shared_flags
 
 
 def test_data_lie_in_the_home_folder_by_default():

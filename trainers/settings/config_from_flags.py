@@ -7,9 +7,9 @@ from absl import flags
 
 import image_data
 from trainers.settings import config as config_lib
-from trainers.settings import flags as shared_flags
 from trainers.settings import presets
 from trainers.settings import setting
+from trainers.settings import shared_flags
 
 _PRESET = flags.DEFINE_enum(
     "preset",
@@ -31,17 +31,32 @@ for _name, (_each, _default) in _SETTINGS.items():
     _each.define(_name, _default, module_name=__name__)
 
 
-def config_from_flags() -> config_lib.Config:
+def make_config() -> config_lib.Config:
   """The configuration: a flag, else the preset's value, else the default.
 
   Raises:
     ValueError: if a setting is out of its range, or they do not fit together.
   """
-  return config_lib.Config(**settings_from_flags())
+  config = config_lib.Config(**read_settings())
+  _check_targets_have_gates(config)
+  return config
 
 
-def settings_from_flags() -> dict[str, Any]:
-  """The fields of `config_from_flags`, not yet held against each other.
+def _check_targets_have_gates(config):
+  """Refuses a target that was asked for, and that nothing would pursue."""
+  if not flags.FLAGS["target_rates"].present or config.learned_gates:
+    return
+  # A target of 1 asks for nothing: such networks run every block.
+  if min(config.target_rates) < 1:
+    raise ValueError(
+        f"--target_rates is for gates that learn, and --gate={config.gate} has "
+        f"none. Received: {config.target_rates}. Leave --target_rates out, or "
+        "give --gate=dependent or independent."
+    )
+
+
+def read_settings() -> dict[str, Any]:
+  """The fields of `make_config`, not yet held against each other.
 
   Raises:
     ValueError: if a list is not one of numbers.
