@@ -37,6 +37,7 @@ from pgates.networks.torch_weights import load_torch_state
 from pgates.residuals.finding import find_residuals
 from pgates.residuals.finding import Residual
 from pgates.residuals.finding import Residuals
+from pgates.residuals.gating import gate_residuals
 from pgates.training.callbacks import TemperatureSchedule
 from pgates.training.losses import per_batch_loss
 from pgates.training.losses import per_layer_loss
@@ -79,6 +80,7 @@ __all__ = [
     "collect",
     "count_macs",
     "find_residuals",
+    "gate_residuals",
     "gated_blocks",
     "gated_calls",
     "gated_outputs",

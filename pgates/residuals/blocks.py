@@ -61,6 +61,16 @@ class Block:
     """That of the addition."""
     return self.addition.name
 
+  @property
+  def drops(self) -> tuple[calls_lib.Call, ...]:
+    """Calls at the ends of the branch that drop it as a whole at random."""
+    return tuple(
+        call
+        for call in self.branch
+        if _drops_all(call.operation)
+        and any(side is call.results[0] for side in self.sides)
+    )
+
 
 def find(graph: calls_lib.Graph) -> list[Block]:
   """The additions of a graph, in its order, and what is at each.
@@ -87,6 +97,20 @@ def find(graph: calls_lib.Graph) -> list[Block]:
       gateable.append(block)
     found.append(block)
   return found
+
+
+def _drops_all(layer):
+  """Whether a layer drops all of an example, or nothing."""
+  # Each library has a class of its own.
+  if type(layer).__name__ in ("DropPath", "StochasticDepth"):
+    return True
+  noise_shape = getattr(layer, "noise_shape", None)
+  return (
+      isinstance(layer, keras.layers.Dropout)
+      and bool(noise_shape)
+      and noise_shape[0] != 1
+      and all(size == 1 for size in noise_shape[1:])
+  )
 
 
 def _at(addition, flow):

@@ -26,6 +26,8 @@ class Residual:
     share: of the multiply-adds of the model; None where they are not known.
     gateable: whether a gate can skip its branch.
     reason: why not; "" if it can.
+    replaces: names of layers that drop the whole branch at random: a gate
+      takes over their role.
   """
 
   name: str
@@ -35,6 +37,7 @@ class Residual:
   share: float | None
   gateable: bool
   reason: str
+  replaces: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,13 +90,16 @@ class Residuals(Sequence):
 
 
 def _cells(row):
+  gateable = "yes" if row.gateable else f"no: {row.reason}"
+  if row.gateable and row.replaces:
+    gateable = f"yes, in place of {', '.join(row.replaces)}"
   return (
       row.name,
       row.kind,
       str(len(row.layers)),
       "?" if row.macs is None else f"{row.macs:,}",
       "?" if row.share is None else f"{row.share:.1%}",
-      "yes" if row.gateable else f"no: {row.reason}",
+      gateable,
   )
 
 
@@ -168,6 +174,7 @@ def _row(block, costs):
       share=share,
       gateable=block.reason is None,
       reason=block.reason or "",
+      replaces=tuple(call.name for call in block.drops),
   )
 
 

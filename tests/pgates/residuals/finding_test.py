@@ -7,6 +7,7 @@ import keras
 import pytest
 
 import pgates
+from tests.helpers import residual_networks
 
 layers = keras.layers
 
@@ -118,20 +119,6 @@ def test_what_hides_its_layers_is_listed():
   assert [row.name for row in pgates.find_residuals(branch)] == ["b"]
 
 
-def _vit(num_layers, size, dimension=8, patch=4):
-  """A vision transformer, as one writes it with Keras's own attention."""
-  images = keras.Input((size, size, 3))
-  x = layers.Conv2D(dimension, patch, strides=patch)(images)
-  x = layers.Reshape((-1, dimension))(x)
-  for _ in range(num_layers):
-    y = layers.LayerNormalization()(x)
-    x = layers.Add()([x, layers.MultiHeadAttention(2, 4)(y, y)])
-    y = layers.LayerNormalization()(x)
-    y = layers.Dense(2 * dimension, activation="gelu")(y)
-    x = layers.Add()([x, layers.Dense(dimension)(y)])
-  return keras.Model(images, layers.Dense(10)(x[:, 0]))
-
-
 def _application(name, size):
   return lambda: getattr(keras.applications, name)(
       weights=None, classes=10, input_shape=(size, size, 3)
@@ -158,13 +145,11 @@ def _two_heads():
 
 
 NETWORKS = {
-    "MobileNetV2": (
-        _application("MobileNetV2", 32),
-        {"identity": 10},
-    ),
-    "ViT": (lambda: _vit(12, 16), {"identity": 24}),
+    "small ViT": (lambda: residual_networks.vit(2, 8), {"identity": 4}),
 }
 SLOW = {
+    "MobileNetV2": (_application("MobileNetV2", 32), {"identity": 10}),
+    "ViT": (lambda: residual_networks.vit(12, 16), {"identity": 24}),
     "ResNet50": (
         _application("ResNet50", 32),
         {"identity": 12, "projection": 4},
