@@ -1,6 +1,7 @@
 """What a Keras user gives is what is trained, saved and kept."""
 
 import copy
+import functools
 import inspect
 
 import keras
@@ -38,28 +39,28 @@ def fixture_network():
   return net()
 
 
-def frames():
-  """A network of logits of several steps, [batch, 4, classes], for CTC."""
-  model = net()
-  steps = keras.layers.RepeatVector(4)(model.output["logits"])
-  logits = keras.layers.Dense(CLASSES)(steps)
-  return pgates.GatedModel(model.input, {**model.output, "logits": logits})
+def small_net(steps=False, positive=False):
+  """A network of one block; its logits may be of several steps, or positive."""
+  keras.utils.set_random_seed(3)
+  images = keras.Input((8, 8, 3))
+  block = pgates.GatedResidual(
+      keras.layers.Dense(12), gate=pgates.DataDependentGate(hidden_units=2)
+  )
+  x = keras.layers.Flatten()(keras.layers.AveragePooling2D(4)(images))
+  x, *decision = block(x)
+  if steps:
+    x = keras.layers.RepeatVector(4)(x)
+  logits = keras.layers.Dense(CLASSES)(x)
+  if positive:
+    logits = keras.layers.Softmax()(logits)
+  return pgates.GatedModel(
+      images, pgates.gated_outputs(logits, *([value] for value in decision))
+  )
 
 
-def probabilities():
-  """A network whose last layer is a softmax, for losses of positive outputs."""
-  model = net()
-  logits = keras.layers.Softmax()(model.output["logits"])
-  return pgates.GatedModel(model.input, {**model.output, "logits": logits})
-
-
-def network_for(name, network):
-  """A network whose outputs suit a loss of the table."""
-  if name == "CTC":
-    return frames()
-  if name in ("Poisson", "CategoricalGeneralizedCrossEntropy"):
-    return probabilities()
-  return network
+@pytest.fixture(name="small_nets", scope="module")
+def fixture_small_nets():
+  return functools.cache(small_net)
 
 
 def evaluated(model, labels, weights=None, **compiled):
@@ -110,6 +111,8 @@ TABLE = {
     "Tversky": ({"alpha": 0.7, "beta": 0.2}, MULTI),
 }
 OVER_BATCH = ("Circle", "Dice", "Tversky")
+OF_STEPS = ("CTC",)
+OF_POSITIVE = ("Poisson", "CategoricalGeneralizedCrossEntropy")
 
 
 def all_losses():
@@ -132,12 +135,12 @@ def test_table_holds_every_loss_of_keras():
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_task_loss_is_what_the_loss_itself_says(
-    name, weighted, reduction, network
+    name, weighted, reduction, small_nets
 ):
   options, labels = TABLE[name]
   loss = getattr(losses, name)(reduction=reduction, **options)
   weights = WEIGHTS if weighted else None
-  model = network_for(name, network)
+  model = small_nets(name in OF_STEPS, name in OF_POSITIVE)
   logs, outputs = evaluated(model, labels, weights, loss=loss)
   expected = loss(labels, outputs["logits"], sample_weight=weights)
   assert abs(expected) > 1e-3
@@ -155,10 +158,12 @@ def test_losses_over_the_batch_are_refused_for_replicas(name):
 
 def test_other_losses_are_taken_for_replicas():
   with toys.two_replicas().scope():
-    networks = {False: net(), True: frames()}
+    networks = {False: net(), True: small_net(steps=True)}
     for name in sorted(set(TABLE) - set(OVER_BATCH)):
       options, _ = TABLE[name]
-      networks[name == "CTC"].compile("sgd", getattr(losses, name)(**options))
+      networks[name in OF_STEPS].compile(
+          "sgd", getattr(losses, name)(**options)
+      )
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,12 @@ def test_blocks_of_a_nested_model_obey_too(rule, execution):
   toys.assert_outputs(outputs[1], outputs[0])
 
 
-# Flags.
+# Flags, and what is refused, which leaves a model as it was.
+
+
+@pytest.fixture(name="untouched", scope="module")
+def fixture_untouched():
+  return toys.mixed_model()
 
 
 @pytest.mark.parametrize(
@@ -274,20 +279,18 @@ def test_flag_form_is_parsed(text, expected):
         3,
     ],
 )
-def test_malformed_strategy_is_refused(text):
+def test_malformed_strategy_is_refused(text, untouched):
   with pytest.raises(ValueError, match="Expected|Give the threshold"):
     pgates.parse_strategy(text)
   with pytest.raises(ValueError, match="Expected|Give the threshold"):
-    pgates.with_strategy(
-        toys.mixed_model(), text, validation_data=toys.batches()
-    )
+    pgates.with_strategy(untouched, text, validation_data=toys.batches())
 
 
 @pytest.mark.parametrize("text", ["map", "sampled", "ensemble:2", "budget:0.5"])
-def test_unknown_execution_is_refused(text):
+def test_unknown_execution_is_refused(text, untouched):
   with pytest.raises(ValueError, match="execution.*'skipped'"):
     pgates.with_strategy(
-        toys.mixed_model(),
+        untouched,
         text,
         execution="skipped",
         validation_data=toys.batches(),
@@ -297,16 +300,14 @@ def test_unknown_execution_is_refused(text):
 @pytest.mark.parametrize(
     "strategy", ["prune:0.5", "top_k:1", "budget:0.5", "settled"]
 )
-def test_measuring_without_data_is_refused(strategy):
+def test_measuring_without_data_is_refused(strategy, untouched):
   with pytest.raises(ValueError, match=f"'{strategy}'.*validation_data"):
-    pgates.with_strategy(toys.mixed_model(), strategy)
+    pgates.with_strategy(untouched, strategy)
 
 
-def test_more_blocks_than_there_are_is_refused():
+def test_more_blocks_than_there_are_is_refused(untouched):
   with pytest.raises(ValueError, match="'top_k:6'.*5 blocks"):
-    pgates.with_strategy(
-        toys.mixed_model(), "top_k:6", validation_data=toys.batches()
-    )
+    pgates.with_strategy(untouched, "top_k:6", validation_data=toys.batches())
 
 
 def test_model_that_is_not_functional_is_refused():
@@ -434,24 +435,25 @@ def test_one_half_means_the_same_in_every_fixed_network(strategy):
 
 
 @pytest.mark.parametrize("strategy", ["sampled", "ensemble:2", "budget:0.5"])
-def test_what_no_fixed_network_does_is_refused(strategy):
+def test_what_no_fixed_network_does_is_refused(strategy, untouched):
   with pytest.raises(ValueError, match=f"No network.*{strategy}"):
-    pgates.parse_strategy(strategy).fix(toys.mixed_model(), toys.batches())
+    pgates.parse_strategy(strategy).fix(untouched, toys.batches())
 
 
 @pytest.mark.parametrize(
     "strategy",
     ["budget:0.5", "prune:0.5", "top_k:1", "settled", "settled:budget:0.6"],
 )
-def test_validation_data_without_examples_or_of_nan_are_refused(strategy):
-  model = toys.mixed_model()
+def test_validation_data_without_examples_or_of_nan_are_refused(
+    strategy, untouched
+):
   with pytest.raises(ValueError, match="no example that can be read"):
     pgates.with_strategy(
-        model, strategy, validation_data=toys.batches().take(0)
+        untouched, strategy, validation_data=toys.batches().take(0)
     )
   nan = toys.batches().map(lambda x, *rest: (x * np.nan, *rest))
   with pytest.raises(ValueError, match="gates of .* are NaN"):
-    pgates.with_strategy(model, strategy, validation_data=nan)
+    pgates.with_strategy(untouched, strategy, validation_data=nan)
 
 
 def test_every_strategy_has_a_line_in_the_table():
