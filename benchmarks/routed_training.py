@@ -31,6 +31,7 @@ from file_io import artifacts
 import pgates
 from pgates.layers import executions
 from trainers.comparison import statistics as comparison_statistics
+from trainers.evaluation import options
 from trainers.evaluation import run
 from trainers.evaluation import run_folder
 from trainers.settings import config_from_flags
@@ -106,7 +107,7 @@ def train_both_ways(settings, workdir, *, num_seeds):
       if not (folder / "evaluation.json").exists():
         with computing(way):
           training.run(settings(seed), folder)
-        run.evaluate_run(run.Options(folder, strategies=["map"]))
+        run.evaluate_run(folder, options.Options(strategies=["map"]))
         keras.backend.clear_session()
       found[way].append(_read(folder))
   return found

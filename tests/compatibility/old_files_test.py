@@ -15,6 +15,7 @@ from tests.helpers import training_runs
 from trainers.comparison import runs as comparison_runs
 from trainers.comparison import summary as comparison_summary
 from trainers.comparison import trials as trials_lib
+from trainers.evaluation import options
 from trainers.evaluation import run as evaluation_run
 from trainers.reporting import writer as report_writer
 from trainers.settings import config_from_flags
@@ -88,7 +89,7 @@ def test_evaluation_of_a_run_finds_what_was_found_before(data_dir, tmp_path):
   workdir = shutil.copytree(RUN, tmp_path / "run")
   before = artifacts.read_json(workdir / "evaluation.json")
   now = evaluation_run.evaluate_run(
-      evaluation_run.Options(workdir, strategies=STEADY, data_dir=data_dir)
+      workdir, options.Options(strategies=STEADY), data_dir=data_dir
   )
   assert list(now["strategies"]) == STEADY
   for strategy, found in now["strategies"].items():

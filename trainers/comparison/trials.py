@@ -68,11 +68,10 @@ class Trial:
     """What the run is evaluated under."""
     if self.method == "ungated":
       return ["always_open"]
-    measured = ("budget", "prune")
     return [
-        strategy
-        for strategy in STRATEGIES
-        if self.learns_gates or not strategy.startswith(measured)
+        text
+        for text in STRATEGIES
+        if self.learns_gates or not pgates.parse_strategy(text).needs_data
     ]
 
 

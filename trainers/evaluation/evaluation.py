@@ -1,5 +1,6 @@
 """Evaluation of a trained network under inference strategies."""
 
+from collections.abc import Iterable
 import contextlib
 import dataclasses
 
@@ -29,21 +30,39 @@ class Batches:
   train: tf.data.Dataset | None
 
 
-def all_strategies(model):
-  """The strategies of `--strategies=all` for a network.
+def parse(texts: Iterable[str]) -> dict[str, pgates.Strategy]:
+  """Reads strategies.
+
+  Args:
+    texts: as of `pgates.with_strategy`.
+
+  Returns:
+    Each by the text that was given, which may not be how ours is written.
+
+  Raises:
+    ValueError: if there is none, or one is malformed.
+  """
+  if not texts:
+    raise ValueError("Give a strategy, or all.")
+  return {text: pgates.parse_strategy(text) for text in texts}
+
+
+def all_strategies(model: pgates.GatedModel) -> dict[str, pgates.Strategy]:
+  """The strategies of `--strategies=all` for a network, as of `parse`.
 
   A network without gates has one; one without learned gates, none that is
   measured on validation data.
   """
   gates = [b.gate for b in pgates.gated_blocks(model) if b.gate is not None]
   if not gates:
-    return ["always_open"]
+    return parse(["always_open"])
   names = ["map", "threshold:0.3", "sampled", "ensemble:5"]
   names += ["expected", "always_open"]
   if not any(gate.is_learned for gate in gates):
-    return names
+    return parse(names)
   keep = round(_SHARE * len(pgates.gated_blocks(model)))
-  return [*names, f"budget:{_SHARE}", "prune:0.5", f"top_k:{keep}", "settled"]
+  names += [f"budget:{_SHARE}", "prune:0.5", f"top_k:{keep}", "settled"]
+  return parse(names)
 
 
 def evaluate(model, strategies, batches, *, execution="masked", num_batches=0):
@@ -51,7 +70,7 @@ def evaluate(model, strategies, batches, *, execution="masked", num_batches=0):
 
   Args:
     model: a `pgates.GatedModel`; left as it was.
-    strategies: list of texts, as of `pgates.with_strategy`.
+    strategies: as of `parse`.
     batches: `Batches`.
     execution: `masked` or `routed`.
     num_batches: of training batches to re-estimate batch-norm statistics on,
@@ -63,10 +82,8 @@ def evaluate(model, strategies, batches, *, execution="masked", num_batches=0):
   Raises:
     ValueError: if there is no example.
   """
-  for text in strategies:
-    strategy = pgates.parse_strategy(text)
+  for text, strategy in strategies.items():
     with _state_kept(model):
-      # Under the text that was given, which may not be how ours is written.
       yield text, _evaluate_one(
           model, strategy, batches, execution, num_batches
       )

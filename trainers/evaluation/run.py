@@ -1,6 +1,5 @@
 """The evaluation of a finished run: a table, and `evaluation.json`."""
 
-import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -10,61 +9,42 @@ import image_data
 import pgates
 from run_data import reader
 from trainers.evaluation import evaluation
+from trainers.evaluation import options as options_lib
 from trainers.evaluation import run_folder
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """The flags of `trainers.evaluate`, which documents them.
-
-  Raises:
-    ValueError: if one cannot be, before any work is done.
-  """
-
-  workdir: str | os.PathLike
-  strategies: list[str] = dataclasses.field(default_factory=lambda: ["all"])
-  data_dir: str | None = None
-  split: str = "test"
-  execution: str = "masked"
-  recalibrate_batch_norm: int = 0
-  reference: str | os.PathLike | None = None
-  threshold_curve: bool = False
-  model_file: str = "model.keras"
-  max_bad_examples: int | None = None
-  output: str = "evaluation.json"
-
-  def __post_init__(self):
-    if not self.strategies:
-      raise ValueError("Give a strategy, or all.")
-    for strategy in self.strategies if self.strategies != ["all"] else []:
-      pgates.parse_strategy(strategy)
-    # A mistake would be found after all the work, or cost a file.
-    name, of_training = self.output, ("config.json", "position.json")
-    is_plain = name == os.path.basename(name) and name.endswith(".json")
-    if not is_plain or name in of_training:
-      raise ValueError(
-          "--output is the name of a JSON file in the workdir, and none that "
-          f"training writes. Received: {name!r}"
-      )
-
-
-def evaluate_run(options: Options) -> dict[str, Any]:
+def evaluate_run(
+    workdir: str | os.PathLike,
+    options: options_lib.Options,
+    *,
+    data_dir: str | None = None,
+    max_bad_examples: int | None = None,
+) -> dict[str, Any]:
   """Evaluates the network of a run's folder and writes `evaluation.json`.
 
   Args:
+    workdir: the folder.
     options: what to evaluate, and how.
+    data_dir: of the data sets; None for the run's.
+    max_bad_examples: how many may be skipped that cannot be read; None for any
+      number.
 
   Returns:
     What the file holds.
 
   Raises:
     FileNotFoundError: if a folder holds no finished run, or no evaluation.
-    ValueError: if more examples than allowed cannot be read.
+    ValueError: if a strategy is malformed, or more examples than allowed
+      cannot be read.
     OSError: if a file of the data set is damaged.
   """
-  workdir = pathlib.Path(options.workdir).expanduser()
+  # A mistake would be found after the work of those before it.
+  strategies = None
+  if options.strategies != ["all"]:
+    strategies = evaluation.parse(options.strategies)
+  workdir = pathlib.Path(workdir).expanduser()
   run_folder.check_files(workdir, "config.json", options.model_file)
-  settings, dataset = reader.open_data(workdir, data_dir=options.data_dir)
+  settings, dataset = reader.open_data(workdir, data_dir=data_dir)
   reference = None
   if options.reference is not None:
     reference = run_folder.read_reference(
@@ -72,7 +52,7 @@ def evaluate_run(options: Options) -> dict[str, Any]:
     )
   model = pgates.load_model(workdir / options.model_file)
   dense = reference["dense_macs"] if reference else model.macs.dense
-  bad_examples = image_data.BadExamples(options.max_bad_examples)
+  bad_examples = image_data.BadExamples(max_bad_examples)
   _print_header(reference, dense)
   with bad_examples.explained():
     batches = run_folder.batches(
@@ -82,7 +62,7 @@ def evaluate_run(options: Options) -> dict[str, Any]:
         bad_examples=bad_examples,
         train=options.recalibrate_batch_norm > 0,
     )
-    measured = _measure(model, options, batches, dense)
+    measured = _measure(model, strategies, options, batches, dense)
   value = {
       "dataset": dataset.name,
       "split": options.split,
@@ -99,15 +79,12 @@ def evaluate_run(options: Options) -> dict[str, Any]:
   return value
 
 
-def _measure(model, options, batches, dense):
+def _measure(model, strategies, options, batches, dense):
   """Evaluates, printing row by row; what the file says of the network."""
-  strategies = options.strategies
-  if strategies == ["all"]:
-    strategies = evaluation.all_strategies(model)
   results = {}
   for strategy, result in evaluation.evaluate(
       model,
-      strategies,
+      strategies or evaluation.all_strategies(model),
       batches,
       execution=options.execution,
       num_batches=options.recalibrate_batch_norm,

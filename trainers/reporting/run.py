@@ -1,48 +1,61 @@
 """The report of one run."""
 
-import pathlib
+import dataclasses
+from typing import Any
 
 import pgates
 from trainers.reporting import exports
+from trainers.reporting import measurements as report_measurements
 from trainers.reporting import page as report_page
 from trainers.reporting import plots as report_plots
 
 _COLUMNS = ["strategy", "accuracy", "+-", "top-5", "open rate", "MACs"]
 _COLUMNS += ["MACs %", "patterns"]
-_STATIC = ("prune", "top_k")  # The same blocks for every example.
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What the folder of a run holds.
+
+  Args:
+    name: of the folder.
+    settings: of its `config.json`.
+    evaluation: its `evaluation.json`.
+    history: the lines of its `history.jsonl`.
+    classes: names of the classes of its data set.
+  """
+
+  name: str
+  settings: dict[str, Any]
+  evaluation: dict[str, Any]
+  history: list[dict[str, Any]]
+  classes: list[str]
 
 
 def page(
-    workdir,
+    run: Run,
     *,
-    settings,
-    evaluation,
-    history,
-    decisions,
-    classes,
-    ungated=None,
-    exported=None,
-):
+    decisions: report_measurements.Decisions | None,
+    ungated: dict[str, Any] | None = None,
+    exported: dict[str, Any] | None = None,
+) -> str:
   """The page of a run.
 
   Args:
-    workdir: its folder.
-    settings: of its `config.json`.
-    evaluation: its `evaluation.json`.
-    history: its `history.jsonl`.
-    decisions: `report_measurements.Decisions`, or None without gates.
-    classes: names of the classes.
+    run: what its folder holds.
+    decisions: of its network; None without gates.
     ungated: `evaluation.json` of an ungated network, or None.
     exported: `export.json` of its exports, or None.
 
   Returns:
     HTML.
   """
+  settings, evaluation = run.settings, run.evaluation
   dense = (ungated or evaluation)["dense_macs"]
   sections = [] if exported is None else exports.sections(exported)
   sections.append(_accuracy(evaluation, dense, ungated))
   if decisions is not None:
-    sections += _gates(evaluation, history, decisions, classes)
+    sections += _gates(run, decisions)
   else:
     sections.append(
         report_page.section("Gates", "This network has no gates to look at.")
@@ -55,9 +68,7 @@ def page(
       )
   )
   return report_page.page(
-      f"{settings['network']} on {settings['dataset']}: "
-      f"{pathlib.Path(workdir).name}",
-      sections,
+      f"{settings['network']} on {settings['dataset']}: {run.name}", sections
   )
 
 
@@ -70,12 +81,15 @@ def _point(result, dense):
 
 
 def _accuracy(evaluation, dense, ungated):
-  strategies = evaluation["strategies"]
-  points = {name: _point(result, dense) for name, result in strategies.items()}
-  pruned = [points[n] for n in points if n.startswith(_STATIC)]
-  # An ensemble's passes would leave the others no room.
-  apart = (*_STATIC, "ensemble")
-  series = [(n, [p]) for n, p in points.items() if not n.startswith(apart)]
+  results = evaluation["strategies"]
+  pruned, series = [], []
+  for name, result in results.items():
+    strategy = pgates.parse_strategy(name)
+    if strategy.is_fixed:
+      pruned.append(_point(result, dense))
+    elif strategy.num_passes == 1:
+      # An ensemble's passes would leave the others no room.
+      series.append((name, [_point(result, dense)]))
   curve = [
       _point(point, dense)
       for point in evaluation.get("threshold_curves", {}).get("test", ())
@@ -91,7 +105,7 @@ def _accuracy(evaluation, dense, ungated):
       ungated=reference,
       label="Accuracy against executed multiply-adds, by strategy",
   )
-  rows = [_row(name, result, dense) for name, result in strategies.items()]
+  rows = [_row(name, result, dense) for name, result in results.items()]
   text = (
       f"{evaluation['examples']:,} examples of {evaluation['split']} of "
       f"{evaluation['dataset']}. MACs are multiply-adds per example, gates "
@@ -118,23 +132,23 @@ def _row(name, result, dense):
   ]
 
 
-def _gates(evaluation, history, decisions, classes):
-  names = [gate["name"] for gate in evaluation["gates"]]
-  dense = evaluation["dense_macs"]
+def _gates(run, decisions):
+  names = [gate["name"] for gate in run.evaluation["gates"]]
+  dense = run.evaluation["dense_macs"]
 
   def shown(indices):
-    return report_page.examples(decisions, indices, classes, dense)
+    return report_page.examples(decisions, indices, run.classes, dense)
 
   return [
       report_page.section(
           "Open rates over training",
           "Sampled, on training images, in %.",
-          _rates_over_training(history, names),
+          _rates_over_training(run.history, names),
       ),
       report_page.section(
           "Open rates by class",
           "At the end, under MAP, on the evaluated split, in %.",
-          _rates_by_class(decisions, classes, names),
+          _rates_by_class(decisions, run.classes, names),
       ),
       report_page.section(
           "Multiply-adds by example",

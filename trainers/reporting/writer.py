@@ -73,15 +73,15 @@ def _of_run(workdir, reference, export, data_dir):
           settings, dataset, split, bad_examples=bad_examples
       )
       decisions = report_measurements.decide(model, batches.test)
-  return report_run.page(
-      workdir,
+  run = report_run.Run(
+      name=workdir.name,
       settings=settings,
       evaluation=evaluation,
       history=artifacts.read_json_lines(workdir / "history.jsonl"),
-      decisions=decisions,
       classes=dataset.class_names,
-      ungated=ungated,
-      exported=exported,
+  )
+  return report_run.page(
+      run, decisions=decisions, ungated=ungated, exported=exported
   )
 
 

@@ -46,7 +46,8 @@ def batches():
 
 
 def _evaluate(model, strategy, batches, **kwargs):
-  found = dict(evaluation.evaluate(model, [strategy], batches, **kwargs))
+  strategies = evaluation.parse([strategy])
+  found = dict(evaluation.evaluate(model, strategies, batches, **kwargs))
   assert list(found) == [strategy]
   return found[strategy]
 
@@ -168,9 +169,8 @@ def test_top_blocks_are_those_open_most_often(model, batches):
 
 
 def test_result_stands_under_the_text_that_was_given(model, batches):
-  results = dict(
-      evaluation.evaluate(model, ["threshold:.30", "threshold:0.3"], batches)
-  )
+  strategies = evaluation.parse(["threshold:.30", "threshold:0.3"])
+  results = dict(evaluation.evaluate(model, strategies, batches))
   assert list(results) == ["threshold:.30", "threshold:0.3"]
   _assert_result(*results.values())
 
@@ -197,7 +197,8 @@ def test_model_is_afterwards_as_it_was(model, batches, strategy):
 
 def test_model_is_as_it_was_when_an_evaluation_ends_early(model, batches):
   before = _state(model)
-  results = evaluation.evaluate(model, ["map"], batches, num_batches=2)
+  strategies = evaluation.parse(["map"])
+  results = evaluation.evaluate(model, strategies, batches, num_batches=2)
   next(results)
   assert _state(model) != before
   results.close()
@@ -215,8 +216,8 @@ def test_statistics_are_estimated_anew_under_each_strategy(
 ):
   plain = _evaluate(model, strategy, batches)
   # What an evaluation before leaves behind would show.
-  names = ["threshold:0.9", strategy]
-  found = dict(evaluation.evaluate(model, names, batches, num_batches=3))
+  strategies = evaluation.parse(["threshold:0.9", strategy])
+  found = dict(evaluation.evaluate(model, strategies, batches, num_batches=3))
   _, labels = _test_data(batches)
   with evaluation._state_kept(model):
     pgates.reestimate_batch_norm(model, batches.train, 3, strategy=rule)
@@ -231,7 +232,7 @@ def test_all_strategies_are_those_that_a_network_has():
       kind: training_runs.dense_network(training_runs.config(f"--gate={kind}"))
       for kind in ("dependent", "stochastic_depth", "none")
   }
-  names = {k: evaluation.all_strategies(m) for k, m in networks.items()}
+  names = {k: [*evaluation.all_strategies(m)] for k, m in networks.items()}
   rules = ["map", "threshold:0.3", "sampled", "ensemble:5", "expected"]
   rules.append("always_open")
   measured = ["budget:0.7", "prune:0.5", "top_k:1", "settled"]

@@ -14,6 +14,7 @@ import image_data
 import pgates
 from tests.helpers import damaged_images
 from tests.helpers import training_runs
+from trainers.evaluation import options
 from trainers.evaluation import run
 from trainers.training import initial_weights
 from trainers.training import loop as loop_lib
@@ -526,15 +527,14 @@ def test_damaged_images_are_skipped_and_counted(damaged, tmp_path, capsys):
   # As many are damaged of the validation images.
   training.run(_folder_config(path), tmp_path, max_bad_examples=2 * len(bad))
   assert "Skipped 8 examples" in capsys.readouterr().out
-  value = run.evaluate_run(run.Options(tmp_path, strategies=["map"]))
+  by_map = options.Options(strategies=["map"])
+  value = run.evaluate_run(tmp_path, by_map)
   assert value["examples"] == 36
   assert sorted(value["bad_examples"]) == sorted(
       name.replace("/train/", "/test/") for name in bad
   )
   with pytest.raises(image_data.TooManyBadExamples, match="More than 3"):
-    run.evaluate_run(
-        run.Options(tmp_path, strategies=["map"], max_bad_examples=3)
-    )
+    run.evaluate_run(tmp_path, by_map, max_bad_examples=3)
 
 
 def test_too_many_damaged_images_stop_the_run(damaged, tmp_path):
