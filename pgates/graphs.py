@@ -1,7 +1,9 @@
 """The graph of a functional model: its gated blocks, and variants of it."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import inspect
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,8 +11,6 @@ import numpy as np
 from pgates.layers import blocks
 
 OUTPUTS = ("logits", "gates", "gate_logits")
-# Of a constructor that passes on what it is given, as Keras looks for one.
-_ANY_ARGUMENTS = inspect.getfullargspec(keras.Model.__init__)
 
 
 def gated_outputs(
@@ -71,7 +71,11 @@ def seed_gates(model: keras.Model, seed: int) -> None:
 
 
 def rebuild(
-    model: keras.Model, *, call=None, replace=None, input_tensors=None
+    model: keras.Model,
+    *,
+    call: Callable[..., Any] | None = None,
+    replace: Callable[[keras.layers.Layer], keras.layers.Layer] | None = None,
+    input_tensors: Any = None,
 ) -> keras.Model:
   """Builds a model's graph anew, out of the same layers.
 
@@ -105,7 +109,7 @@ def rebuild(
     )
 
 
-def call_with(**settings):
+def call_with(**settings: Any) -> Callable[..., Any]:
   """A `call` for `rebuild` that gives settings to every gated block.
 
   Args:
@@ -120,7 +124,7 @@ def call_with(**settings):
   return call
 
 
-def gated_calls(model):
+def gated_calls(model: keras.Model) -> list[blocks.GatedResidual]:
   """The block that each column of a model's `gates` is of.
 
   Args:
@@ -148,7 +152,7 @@ def gated_calls(model):
   return found
 
 
-def fresh_inputs(model):
+def fresh_inputs(model: keras.Model) -> Any:
   """Fresh inputs in the structure, shapes and types of a model's.
 
   A single one is called "images", others keep their names.
@@ -164,7 +168,9 @@ def _input_like(tensor, name):
   return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
 
 
-def same_class(model, inputs, outputs, *, name=None):
+def same_class(
+    model: keras.Model, inputs: Any, outputs: Any, *, name: str | None = None
+) -> keras.Model:
   """A model of other inputs and outputs, in the class of a model.
 
   Args:
@@ -178,10 +184,13 @@ def same_class(model, inputs, outputs, *, name=None):
     it is of the nearest base whose constructor takes what that of
     `keras.Model` takes.
   """
-  fitting = (
-      cls
-      for cls in type(model).__mro__
-      if inspect.getfullargspec(cls.__init__) == _ANY_ARGUMENTS
-  )
+  # One that passes on what it is given, as Keras looks for one.
+  wanted = _arguments(keras.Model)
+  fitting = (cls for cls in type(model).__mro__ if _arguments(cls) == wanted)
   with model.distribute_strategy.scope():
     return next(fitting)(inputs, outputs, name=name)
+
+
+def _arguments(cls):
+  """Of a constructor, without their types."""
+  return inspect.getfullargspec(cls.__init__)._replace(annotations={})

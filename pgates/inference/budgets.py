@@ -34,7 +34,9 @@ class Budget(strategy.Strategy):
   def statistics_rule(self) -> str:
     return "map"
 
-  def resolve(self, model, validation_data):
+  def resolve(
+      self, model: keras.Model, validation_data: tf.data.Dataset | None
+  ) -> tuple[keras.Model, strategy.Strategy]:
     threshold = budget_threshold(model, self.argument, validation_data)
     return model, rule_strategies.RuleStrategy("threshold", threshold)
 

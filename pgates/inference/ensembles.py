@@ -5,6 +5,7 @@ from typing import Self
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pgates import graphs
 from pgates.costs.layer_costs import layer_macs
@@ -31,7 +32,7 @@ class Ensemble(strategy.Strategy):
   def statistics_rule(self) -> str:
     return "sampled"
 
-  def apply(self, model, execution):
+  def apply(self, model: keras.Model, execution: str) -> keras.Model:
     return ensemble(model, self.argument, execution=execution)
 
 
@@ -81,7 +82,7 @@ class EnsembleVote(keras.layers.Layer):
     probability, and the share of passes whose first choice the class was.
   """
 
-  def call(self, inputs):
+  def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
     logits = keras.ops.stack(inputs, axis=1)
     log_probabilities = keras.ops.log_softmax(logits, axis=-1)
     total = keras.ops.logsumexp(log_probabilities, axis=1)
@@ -90,7 +91,9 @@ class EnsembleVote(keras.layers.Layer):
     mean = total - float(np.log(len(inputs)))
     return mean, keras.ops.mean(votes, axis=1)
 
-  def compute_output_shape(self, input_shape):
+  def compute_output_shape(
+      self, input_shape: list[tuple[int | None, ...]]
+  ) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
     return input_shape[0], input_shape[0]
 
 

@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Self
 
+import keras
+import tensorflow as tf
+
 from pgates.inference import block_rates
 from pgates.inference import rule_strategies
 from pgates.inference import strategy
@@ -19,7 +22,9 @@ class Prune(strategy.Strategy):
   def parse(cls, name: str, argument: str) -> Self:
     return cls(name, strategy.share(name, argument))
 
-  def resolve(self, model, validation_data):
+  def resolve(
+      self, model: keras.Model, validation_data: tf.data.Dataset | None
+  ) -> tuple[keras.Model, strategy.Strategy]:
     rates = block_rates.BlockRates(model, "map", validation_data)
     return block_rates.keep_only(
         model, rates.at_least(self.argument)
@@ -37,7 +42,9 @@ class TopK(strategy.Strategy):
   def parse(cls, name: str, argument: str) -> Self:
     return cls(name, strategy.whole_number(name, argument, lowest=0))
 
-  def resolve(self, model, validation_data):
+  def resolve(
+      self, model: keras.Model, validation_data: tf.data.Dataset | None
+  ) -> tuple[keras.Model, strategy.Strategy]:
     rates = block_rates.BlockRates(model, "map", validation_data)
     return block_rates.keep_only(
         model, rates.highest(self.argument)

@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Self
 
+import keras
+import tensorflow as tf
+
 from pgates.inference import block_rates
 from pgates.inference import ruled_models
 from pgates.inference import strategy
@@ -46,11 +49,13 @@ class RuleStrategy(strategy.Strategy):
     # No network without gates draws, or scales by their probabilities.
     return not self.is_random and not self._rule.scales
 
-  def fix(self, model, validation_data):
+  def fix(
+      self, model: keras.Model, validation_data: tf.data.Dataset
+  ) -> keras.Model:
     if not self.can_be_fixed:
       return super().fix(model, validation_data)
     rates = block_rates.BlockRates(model, self._rule, validation_data)
     return block_rates.keep_only(model, rates.at_least(block_rates.MAJORITY))
 
-  def apply(self, model, execution):
+  def apply(self, model: keras.Model, execution: str) -> keras.Model:
     return ruled_models.with_rule(model, self._rule, execution=execution)

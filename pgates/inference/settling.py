@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Self
 
+import keras
+import tensorflow as tf
+
 from pgates import graphs
 from pgates.inference import block_rates
 from pgates.inference import budgets
@@ -58,7 +61,9 @@ class Settled(strategy.Strategy):
   def statistics_rule(self) -> str | None:
     return self.base.statistics_rule
 
-  def resolve(self, model, validation_data):
+  def resolve(
+      self, model: keras.Model, validation_data: tf.data.Dataset | None
+  ) -> tuple[keras.Model, strategy.Strategy]:
     calls = graphs.gated_calls(model)
     gated = {i for i, block in enumerate(calls) if block.gate is not None}
     if not gated:

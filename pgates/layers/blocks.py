@@ -1,6 +1,8 @@
 """Residual blocks that a gate may bypass."""
 
 from collections.abc import Callable
+from typing import Any
+from typing import Self
 
 import keras
 import tensorflow as tf
@@ -69,7 +71,7 @@ class GatedResidual(keras.layers.Layer):
       activation: str | Callable | None = "relu",
       activated_inputs: bool = False,
       macs: int | None = None,
-      **kwargs,
+      **kwargs: Any,
   ):
     # Keras would cast `threshold` too, and 0.999 is 1 in bfloat16.
     super().__init__(autocast=False, **kwargs)
@@ -93,7 +95,9 @@ class GatedResidual(keras.layers.Layer):
     self.macs = macs
     self._is_deserialized = False
 
-  def __call__(self, *args, **kwargs):
+  def __call__(
+      self, *args: Any, **kwargs: Any
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     if "strategy" in kwargs:
       # Graphs of older files call their blocks so; the new graph says `rule`.
       if not self._is_deserialized:
@@ -104,7 +108,7 @@ class GatedResidual(keras.layers.Layer):
       kwargs["rule"] = kwargs.pop("strategy")
     return super().__call__(*args, **kwargs)
 
-  def build(self, input_shape):
+  def build(self, input_shape: tuple[int | None, ...]) -> None:
     sublayers.check_channels_last(
         sublayers.descendants(self), where=f"the block {self.name}"
     )
@@ -125,12 +129,12 @@ class GatedResidual(keras.layers.Layer):
 
   def call(
       self,
-      inputs,
-      threshold=None,
-      training=None,
-      rule=None,
-      execution="masked",
-  ):
+      inputs: tf.Tensor,
+      threshold: float | tf.Tensor | None = None,
+      training: bool | None = None,
+      rule: str | gate_rules.Rule | None = None,
+      execution: str = "masked",
+  ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     executions.check_execution(execution)
     if training and execution != "masked":
       raise ValueError(
@@ -213,17 +217,23 @@ class GatedResidual(keras.layers.Layer):
         dtype=self.dtype_policy,
     )
 
-  def compute_output_shape(self, input_shape):
+  def compute_output_shape(
+      self, input_shape: tuple[int | None, ...]
+  ) -> tuple[
+      tuple[int | None, ...], tuple[int | None, ...], tuple[int | None, ...]
+  ]:
     batch = (input_shape[0],)
     return self._shortcut_shape(input_shape), batch, batch
 
-  def compute_output_spec(self, inputs, **kwargs):
+  def compute_output_spec(
+      self, inputs: keras.KerasTensor, **kwargs: Any
+  ) -> tuple[keras.KerasTensor, ...]:
     # By default Keras declares all outputs in the policy's compute type.
     shapes = self.compute_output_shape(inputs.shape)
     dtypes = (self.compute_dtype, "float32", "float32")
     return tuple(map(keras.KerasTensor, shapes, dtypes))
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     serialize = keras.saving.serialize_keras_object
     return {
         **super().get_config(),
@@ -236,7 +246,7 @@ class GatedResidual(keras.layers.Layer):
     }
 
   @classmethod
-  def from_config(cls, config):
+  def from_config(cls, config: dict[str, Any]) -> Self:
     layers = {
         name: keras.saving.deserialize_keras_object(config[name])
         for name in ("branch", "gate", "shortcut")

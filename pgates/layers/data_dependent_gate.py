@@ -47,7 +47,7 @@ class DataDependentGate(gates.Gate):
       hidden_units: int = 16,
       initial_probability: float = 0.87,
       synchronized: bool = False,
-      **kwargs,
+      **kwargs: Any,
   ):
     super().__init__(**kwargs)
     if hidden_units < 1:
@@ -89,7 +89,7 @@ class DataDependentGate(gates.Gate):
         **settings.arguments(), synchronized=settings.synchronized, name="gate"
     )
 
-  def build(self, input_shape):
+  def build(self, input_shape: tuple[int | None, ...]) -> None:
     super().build(input_shape)
     pooled = (input_shape[0], input_shape[-1])
     hidden = (input_shape[0], self.hidden_units)
@@ -107,7 +107,7 @@ class DataDependentGate(gates.Gate):
       return super().observe(inputs)
     return gate_ops.identity_and_mean(inputs)
 
-  def call(self, inputs, training=None):
+  def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
     axes = list(range(1, inputs.shape.rank - 1))
     pooled = tf.reduce_mean(inputs, axis=axes) if axes else inputs
     hidden = self.norm(self.hidden(pooled), training=training)
@@ -116,7 +116,7 @@ class DataDependentGate(gates.Gate):
   def macs(self, input_shape: tuple[int | None, ...]) -> int:
     return input_shape[-1] * self.hidden_units + self.hidden_units
 
-  def folded(self, fold) -> gates.Gate:
+  def folded(self, fold: gates.Fold) -> gates.Gate:
     # Of this very class: a subclass may use its layers in another way.
     if type(self) is not DataDependentGate:
       return self

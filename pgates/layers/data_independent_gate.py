@@ -1,5 +1,7 @@
 """A gate with one learned logit."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -28,12 +30,12 @@ class DataIndependentGate(gates.Gate):
     Herrmann, Bowen, Zabih, arXiv 1812.04180v1.
   """
 
-  def __init__(self, *, initial_probability: float = 0.98, **kwargs):
+  def __init__(self, *, initial_probability: float = 0.98, **kwargs: Any):
     super().__init__(**kwargs)
     gates.check_probability("initial_probability", initial_probability)
     self.initial_probability = initial_probability
 
-  def build(self, input_shape):
+  def build(self, input_shape: tuple[int | None, ...]) -> None:
     super().build(input_shape)
     self.logit = self.add_weight(
         name="logit",
@@ -44,9 +46,9 @@ class DataIndependentGate(gates.Gate):
         autocast=False,
     )
 
-  def call(self, inputs):
+  def call(self, inputs: tf.Tensor) -> tf.Tensor:
     return tf.broadcast_to(self.logit.value, tf.shape(inputs)[:1])
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     config = super().get_config()
     return {**config, "initial_probability": self.initial_probability}

@@ -4,6 +4,7 @@ A kind of gate is a subclass of `Gate` in a file of its own, and a line in
 `gate_kinds`. What other rooms need to know of a kind, the class says itself.
 """
 
+from collections.abc import Callable
 import dataclasses
 from typing import Any
 from typing import Self
@@ -15,6 +16,12 @@ from pgates.layers import gate_ops
 from pgates.layers import gate_rules
 from pgates.layers import replicas
 from pgates.layers import sublayers
+
+# A dense layer or convolution, and the batch norm behind it -> the layer that
+# does the work of both.
+Fold = Callable[
+    [keras.layers.Layer, keras.layers.BatchNormalization], keras.layers.Layer
+]
 
 
 def check_probability(
@@ -94,7 +101,7 @@ class Gate(keras.layers.Layer):
   reads_mean = False
 
   def __init__(
-      self, *, temperature: float = 1.0, seed: int | None = None, **kwargs
+      self, *, temperature: float = 1.0, seed: int | None = None, **kwargs: Any
   ):
     kwargs["dtype"] = "float32"
     super().__init__(**kwargs)
@@ -123,7 +130,7 @@ class Gate(keras.layers.Layer):
     del index, num_blocks
     return cls(**settings.arguments(), name="gate")
 
-  def build(self, input_shape):
+  def build(self, input_shape: tuple[int | None, ...]) -> None:
     self.current_temperature = self.add_weight(
         name="current_temperature",
         shape=(),
@@ -155,12 +162,11 @@ class Gate(keras.layers.Layer):
     has_kernels = any(len(variable.shape) > 1 for variable in self.weights)
     return None if has_kernels else 0
 
-  def folded(self, fold) -> "Gate":
+  def folded(self, fold: Fold) -> "Gate":
     """This gate with its batch norms folded into the layers before them.
 
     Args:
-      fold: callable of a dense layer or convolution and the batch norm behind
-        it, which returns the layer that does the work of both.
+      fold: makes one layer of two.
 
     Returns:
       A gate of the same logits at inference; the gate itself if it has nothing
@@ -229,7 +235,9 @@ class Gate(keras.layers.Layer):
       )
     return gate_ops.open_above(logits, threshold), None
 
-  def compute_output_shape(self, input_shape):
+  def compute_output_shape(
+      self, input_shape: tuple[int | None, ...]
+  ) -> tuple[int | None, ...]:
     return (input_shape[0],)
 
   def get_config(self) -> dict[str, Any]:

@@ -5,8 +5,10 @@ public function reads. It can go when `keras_masks_test.py` finds such a
 function.
 """
 
+import tensorflow as tf
 
-def mask_of(tensor):
+
+def mask_of(tensor: tf.Tensor) -> tf.Tensor | None:
   """The mask of a tensor, or None.
 
   Args:
@@ -19,7 +21,7 @@ def mask_of(tensor):
   return getattr(tensor, "_keras_mask", None)
 
 
-def with_mask(tensor, mask):
+def with_mask(tensor: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
   """Gives a tensor a mask, in place; returns the tensor."""
   if mask is not None:
     tensor._keras_mask = mask

@@ -1,6 +1,7 @@
 """Batch normalisation that knows of replicas without examples."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -25,7 +26,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     **kwargs: of `keras.layers.BatchNormalization`.
   """
 
-  def __init__(self, *, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs):
+  def __init__(
+      self, *, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any
+  ):
     super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
   def can_scale(self) -> bool:
@@ -72,7 +75,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
     outputs = inputs * (factor * scales) + offset * scales
     return tf.cast(outputs, self.compute_dtype)
 
-  def call(self, inputs, training=None, mask=None):
+  def call(
+      self,
+      inputs: tf.Tensor,
+      training: bool | None = None,
+      mask: tf.Tensor | None = None,
+  ) -> tf.Tensor:
     if not (training and _in_parts()):
       return super().call(inputs, training=training, mask=mask)
     place = replicas.current_batch()

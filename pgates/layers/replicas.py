@@ -4,6 +4,8 @@ Replicas may hold different numbers of examples, or none, so places cannot be
 derived from a replica's number: the counts are gathered once per step.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import threading
@@ -32,13 +34,13 @@ class BatchPlace:
   local_size: Any
 
 
-def num_replicas():
+def num_replicas() -> int:
   """Replicas that run this code in step; 1 outside of a replica context."""
   context = tf.distribute.get_replica_context()
   return 1 if context is None else context.num_replicas_in_sync
 
 
-def sum_over_replicas(tensor):
+def sum_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
   """Sums a tensor over replicas; differentiable; the identity on one."""
   if num_replicas() == 1:
     return tensor
@@ -46,7 +48,7 @@ def sum_over_replicas(tensor):
   return context.all_reduce(tf.distribute.ReduceOp.SUM, tensor)
 
 
-def batch_place(local_size):
+def batch_place(local_size: int | tf.Tensor) -> BatchPlace:
   """Gathers where `local_size` local examples stand in the global batch."""
   if num_replicas() == 1:
     return BatchPlace(offset=0, size=local_size, local_size=local_size)
@@ -63,7 +65,7 @@ def batch_place(local_size):
 
 
 @contextlib.contextmanager
-def global_batch(local_size):
+def global_batch(local_size: int | tf.Tensor) -> Iterator[BatchPlace]:
   """Gathers the place once, for all gates called inside of the `with`.
 
   Args:
@@ -80,18 +82,20 @@ def global_batch(local_size):
     _current.place = previous
 
 
-def current_batch():
+def current_batch() -> BatchPlace | None:
   """The `BatchPlace` of the innermost `global_batch`, or None."""
   return getattr(_current, "place", None)
 
 
-def batch_offset(local_size):
+def batch_offset(local_size: int | tf.Tensor) -> int | tf.Tensor:
   """Place of the first local example; gathers it outside of `global_batch`."""
   place = current_batch() or batch_place(local_size)
   return place.offset
 
 
-def call_on_some(function, inputs, local_size):
+def call_on_some(
+    function: Callable[[Any], Any], inputs: Any, local_size: int | tf.Tensor
+) -> Any:
   """Calls a function on a batch that may be empty on this replica.
 
   Convolutions of TensorFlow 2.21 on an empty batch return the shape of their
@@ -120,7 +124,7 @@ def call_on_some(function, inputs, local_size):
   return keras.tree.map_structure(cut, function(padded))
 
 
-def pad_batch(tensor, num_rows):
+def pad_batch(tensor: tf.Tensor, num_rows: int | tf.Tensor) -> tf.Tensor:
   """Appends `num_rows` examples of zeros to [batch, ...]."""
   padding = [[0, num_rows]] + [[0, 0]] * (tensor.shape.rank - 1)
   return tf.pad(tensor, padding)

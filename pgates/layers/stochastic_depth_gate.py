@@ -1,5 +1,6 @@
 """A gate with a fixed probability."""
 
+from typing import Any
 from typing import Self
 
 import keras
@@ -38,7 +39,7 @@ class StochasticDepthGate(gates.Gate):
   default_rule = "expected"
   is_learned = False
 
-  def __init__(self, survival_probability: float, **kwargs):
+  def __init__(self, survival_probability: float, **kwargs: Any):
     super().__init__(**kwargs)
     gates.check_probability(
         "survival_probability", survival_probability, one_allowed=True
@@ -57,11 +58,11 @@ class StochasticDepthGate(gates.Gate):
         name="gate",
     )
 
-  def call(self, inputs):
+  def call(self, inputs: tf.Tensor) -> tf.Tensor:
     logit = gate_ops.threshold_logit(self.survival_probability)
     logit = min(logit, gate_ops.OPEN_LOGIT)
     return tf.fill(tf.shape(inputs)[:1], tf.constant(logit, tf.float32))
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     config = super().get_config()
     return {**config, "survival_probability": self.survival_probability}

@@ -5,11 +5,13 @@ the weights alone, so that frozen ones would thaw.
 """
 
 from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
 
-def named(layer):
+def named(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
   """The layers that are attributes of a layer, by their names."""
   return {
       name: value
@@ -18,7 +20,7 @@ def named(layer):
   }
 
 
-def descendants(layer):
+def descendants(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
   """Yields a layer and all layers in it, built or not.
 
   Args:
@@ -49,7 +51,7 @@ def check_channels_last(
       )
 
 
-def frozen_names(layer):
+def frozen_names(layer: keras.layers.Layer) -> list[str] | None:
   """Names of the attributes of a layer that are frozen layers.
 
   Args:
@@ -65,7 +67,7 @@ def frozen_names(layer):
   return None if frozen == alike else frozen
 
 
-def freeze(layer, names):
+def freeze(layer: keras.layers.Layer, names: list[str] | None) -> None:
   """Freezes layers that are attributes of a layer; undoes `frozen_names`.
 
   Args:
@@ -94,5 +96,7 @@ class FullPrecisionDense(keras.layers.Dense):
   Gates compute in float32 under every precision policy.
   """
 
-  def quantize(self, mode=None, type_check=True, config=None):
+  def quantize(
+      self, mode: str | None = None, type_check: bool = True, config: Any = None
+  ) -> None:
     raise NotImplementedError(f"{self.path}: gates stay in float32.")

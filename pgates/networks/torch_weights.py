@@ -28,7 +28,7 @@ def load_torch_state(
     state: Mapping[str, np.ndarray],
     *,
     fresh_gates: bool = False,
-):
+) -> None:
   """Loads a PyTorch state_dict into one of our ResNets.
 
   ConvNet-AIG's gates have two logits (bypass, execute); their difference is

@@ -28,7 +28,9 @@ _NO_CLASSES = (
 )
 
 
-def kind_of(loss, output):
+def kind_of(
+    loss: keras.losses.Loss | None, output: tf.Tensor | keras.KerasTensor
+) -> str | None:
   """What accuracy counts under a loss.
 
   Args:
@@ -48,7 +50,7 @@ def kind_of(loss, output):
   return "classes" if output.shape[-1] != 1 else None
 
 
-def hits(labels, logits, *, kind):
+def hits(labels: tf.Tensor, logits: tf.Tensor, *, kind: str) -> tf.Tensor:
   """Which predictions are right.
 
   Args:
@@ -87,12 +89,23 @@ class Accuracy(keras.metrics.Mean):
     sample_weight: [batch], or None.
   """
 
-  def __init__(self, loss, output, *, name="accuracy"):
+  def __init__(
+      self,
+      loss: keras.losses.Loss | None,
+      output: tf.Tensor | keras.KerasTensor,
+      *,
+      name: str = "accuracy",
+  ):
     super().__init__(name=name)
     self.kind = kind_of(loss, output)
     self._ignored = getattr(loss, "ignore_class", None)
 
-  def update_state(self, labels, logits, sample_weight=None):
+  def update_state(
+      self,
+      labels: tf.Tensor,
+      logits: tf.Tensor,
+      sample_weight: tf.Tensor | None = None,
+  ) -> None:
     values = hits(labels, logits, kind=self.kind)
     if self._ignored is not None:
       counts = tf.not_equal(labels, tf.cast(self._ignored, labels.dtype))

@@ -1,12 +1,16 @@
 """What a step of training or evaluation is given, taken apart."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from pgates.training import task_losses
 
 
-def unpack(data, names: list[str]):
+def unpack(
+    data: Any, names: list[str]
+) -> tuple[Any, dict[str, tf.Tensor], dict[str, tf.Tensor | None]]:
   """Inputs, and labels and sample weights by the names of outputs.
 
   Args:

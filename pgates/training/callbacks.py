@@ -1,6 +1,7 @@
 """Callbacks for `fit`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,7 +21,9 @@ class TemperatureSchedule(keras.callbacks.Callback):
     super().__init__()
     self.schedule = schedule
 
-  def on_train_batch_begin(self, batch, logs=None):
+  def on_train_batch_begin(
+      self, batch: int, logs: dict[str, Any] | None = None
+  ) -> None:
     # Not `int` alone, which cannot read a variable that replicas mirror.
     step = int(np.asarray(self.model.optimizer.iterations))
     temperature = float(self.schedule(step))

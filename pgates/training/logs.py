@@ -28,7 +28,13 @@ class Logs:
     ValueError: if a metric has the name of a log.
   """
 
-  def __init__(self, losses, given, outputs, num_blocks: int):
+  def __init__(
+      self,
+      losses: dict[str, keras.losses.Loss],
+      given: dict[str, model_metrics.ByOutput],
+      outputs: dict[str, keras.KerasTensor],
+      num_blocks: int,
+  ):
     names = [f"{name}_loss" for name in losses] if len(losses) > 1 else []
     self.further = model_metrics.logged(
         **given, losses=losses, outputs=outputs, logs=(*NAMES, *names)
@@ -59,7 +65,13 @@ class Logs:
     names = [metric.name for metric in self.metrics[:-others]]
     return [*names, *(each.name for each in self.further), "macs", "open_rate"]
 
-  def record_losses(self, losses, task, rate, place) -> None:
+  def record_losses(
+      self,
+      losses: dict[str, tf.Tensor],
+      task: tf.Tensor,
+      rate: tf.Tensor,
+      place: replicas.BatchPlace,
+  ) -> None:
     """Adds a step's losses.
 
     Args:
@@ -78,7 +90,12 @@ class Logs:
     for mean, value in zip(means, values, strict=True):
       mean.update_state(value, sample_weight=place.size)
 
-  def record(self, outputs, labels, weights) -> None:
+  def record(
+      self,
+      outputs: dict[str, tf.Tensor],
+      labels: dict[str, tf.Tensor],
+      weights: dict[str, tf.Tensor | None],
+  ) -> None:
     """Adds a step's outputs; labels and weights are by the names of outputs."""
     if self._accuracy.kind is not None:
       self._accuracy.update_state(labels["logits"], outputs["logits"])

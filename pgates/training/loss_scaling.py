@@ -6,7 +6,9 @@ import tensorflow as tf
 from pgates.layers import replicas
 
 
-def equally_finite(optimizer, gradients):
+def equally_finite(
+    optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor | None]
+) -> list[tf.Tensor | None]:
   """Lets all replicas skip the step that one of them must skip.
 
   Keras scales losses by what each replica finds in its own gradients, before

@@ -15,6 +15,8 @@ References:
 """
 
 from collections.abc import Sequence
+from typing import Any
+from typing import Self
 
 import keras
 import tensorflow as tf
@@ -132,7 +134,9 @@ class TargetRateLoss:
     self.one_sided = one_sided
     self.share = share
 
-  def __call__(self, open_rates, block_macs):
+  def __call__(
+      self, open_rates: tf.Tensor, block_macs: Sequence[int]
+  ) -> tf.Tensor:
     """The weighted penalty.
 
     Args:
@@ -150,7 +154,7 @@ class TargetRateLoss:
         one_sided=self.one_sided,
     )
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     return {
         "target_rate": self.target_rate,
         "kind": self.kind,
@@ -160,5 +164,5 @@ class TargetRateLoss:
     }
 
   @classmethod
-  def from_config(cls, config):
+  def from_config(cls, config: dict[str, Any]) -> Self:
     return cls(**config)

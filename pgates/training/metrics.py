@@ -1,5 +1,7 @@
 """Metrics of gates: open rates and mode collapse."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -33,17 +35,19 @@ class GateOpenRates(keras.metrics.Metric):
     self.open = self.add_variable((num_blocks,), "zeros", name="open")
     self.count = self.add_variable((), "zeros", name="count")
 
-  def update_state(self, gates, sample_weight=None):
+  def update_state(
+      self, gates: tf.Tensor, sample_weight: tf.Tensor | None = None
+  ) -> None:
     del sample_weight  # Weights are of examples' labels, not of their gates.
     self.open.assign_add(tf.reduce_sum(tf.cast(gates, self.dtype), axis=0))
     self.count.assign_add(tf.cast(tf.shape(gates)[0], self.dtype))
 
-  def result(self):
+  def result(self) -> tf.Tensor:
     return tf.math.divide_no_nan(
         tf.convert_to_tensor(self.open), tf.convert_to_tensor(self.count)
     )
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     return {**super().get_config(), "num_blocks": self.num_blocks}
 
 

@@ -1,5 +1,7 @@
 """Training and evaluation of gated networks."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -51,7 +53,7 @@ class GatedModel(symbolic_build.BuiltModel):
       are not as many as the gated blocks, or a layer has its channels first.
   """
 
-  def __init__(self, *args, **kwargs):
+  def __init__(self, *args: Any, **kwargs: Any):
     super().__init__(*args, **kwargs)
     model_checks.check_outputs(self.output, graphs.OUTPUTS)
     sublayers.check_channels_last(self.layers, where="the model")
@@ -75,7 +77,7 @@ class GatedModel(symbolic_build.BuiltModel):
       rate_loss: losses_lib.TargetRateLoss | None = None,
       metrics: list | dict[str, list] | None = None,
       weighted_metrics: list | dict[str, list] | None = None,
-      **options,
+      **options: Any,
   ) -> None:
     """Configures training.
 
@@ -131,7 +133,7 @@ class GatedModel(symbolic_build.BuiltModel):
           for argument, value in metrics.items()
       }
 
-  def get_compile_config(self):
+  def get_compile_config(self) -> dict[str, Any] | None:
     if not self.compiled:
       return None
     serialize = keras.saving.serialize_keras_object
@@ -146,7 +148,7 @@ class GatedModel(symbolic_build.BuiltModel):
         **self._compile_options,
     }
 
-  def compile_from_config(self, config):
+  def compile_from_config(self, config: dict[str, Any]) -> None:
     deserialize = keras.saving.deserialize_keras_object
     names = ("optimizer", "loss", "rate_loss", "metrics", "weighted_metrics")
     objects = {
@@ -170,7 +172,7 @@ class GatedModel(symbolic_build.BuiltModel):
     """The metric of the share of examples for which each block ran."""
     return self._logs.gate_open_rates
 
-  def train_step(self, data):
+  def train_step(self, data: Any) -> dict[str, tf.Tensor]:
     images, labels, weights = self._unpack(data)
     with replicas.global_batch(_batch_size(images)) as place:
       with tf.GradientTape() as tape:
@@ -186,7 +188,7 @@ class GatedModel(symbolic_build.BuiltModel):
     self._logs.record_losses(losses, task, rate, place)
     return self._record(outputs, labels, weights)
 
-  def test_step(self, data):
+  def test_step(self, data: Any) -> dict[str, tf.Tensor]:
     images, labels, weights = self._unpack(data)
     with replicas.global_batch(_batch_size(images)) as place:
       outputs = self._forward(images, place, training=False)
@@ -194,7 +196,7 @@ class GatedModel(symbolic_build.BuiltModel):
     self._logs.record_losses(losses, task, rate, place)
     return self._record(outputs, labels, weights)
 
-  def predict_step(self, data):
+  def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
     images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     with replicas.global_batch(_batch_size(images)) as place:
       return self._forward(images, place, training=False)
@@ -223,17 +225,21 @@ class GatedModel(symbolic_build.BuiltModel):
     self._logs.record(outputs, labels, weights)
     return self.get_metrics_result()
 
-  def get_metrics_result(self):
+  def get_metrics_result(self) -> dict[str, tf.Tensor]:
     return self._logs.results(self.macs)
 
-  def make_train_function(self, force=False):
+  def make_train_function(
+      self, force: bool = False
+  ) -> step_functions.StepFunction:
     if self.train_function is None or force:
       self.train_function = step_functions.step_function(
           self, self.train_step, check=True
       )
     return self.train_function
 
-  def make_test_function(self, force=False):
+  def make_test_function(
+      self, force: bool = False
+  ) -> step_functions.StepFunction:
     if self.test_function is None or force:
       self.test_function = step_functions.step_function(
           self, self.test_step, check=False

@@ -1,10 +1,16 @@
 """Checks of what a `GatedModel` is made of and compiled with."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
 from pgates import graphs
+from pgates.costs import model_macs
 from pgates.training import losses
 
 
-def check_outputs(outputs, names):
+def check_outputs(outputs: Any, names: Sequence[str]) -> None:
   """Raises a ValueError unless outputs are a dictionary with these names."""
   if not isinstance(outputs, dict) or not set(names) <= set(outputs):
     raise ValueError(
@@ -13,7 +19,9 @@ def check_outputs(outputs, names):
     )
 
 
-def check_columns(gates, counted):
+def check_columns(
+    gates: keras.KerasTensor, counted: model_macs.ModelMacs
+) -> None:
   """Raises a ValueError unless each gated block has a column.
 
   Args:
@@ -29,7 +37,9 @@ def check_columns(gates, counted):
     )
 
 
-def check_loss_weights(loss_weights, losses):
+def check_loss_weights(
+    loss_weights: dict[str, float] | None, losses: dict[str, keras.losses.Loss]
+) -> None:
   """Raises a ValueError unless factors are of outputs that have a loss.
 
   Args:
@@ -44,7 +54,7 @@ def check_loss_weights(loss_weights, losses):
     )
 
 
-def check_targets(rate_loss, model):
+def check_targets(rate_loss: losses.TargetRateLoss, model: keras.Model) -> None:
   """Raises a ValueError unless a rate loss fits the blocks of a model.
 
   Args:

@@ -1,5 +1,7 @@
 """The metrics that are given to `GatedModel.compile`, and copies of them."""
 
+from collections.abc import Iterable
+from collections.abc import Sequence
 import dataclasses
 
 import keras
@@ -8,6 +10,8 @@ import numpy as np
 from pgates.training import accuracy
 
 _ACCURACY = ("accuracy", "acc")
+# Lists of metrics, or "accuracy", by the names of outputs.
+ByOutput = dict[str, list[keras.metrics.Metric | str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +31,12 @@ class LoggedMetric:
   is_weighted: bool
 
 
-def by_output(metrics, names, *, argument):
+def by_output(
+    metrics: list | dict[str, list] | None,
+    names: Iterable[str],
+    *,
+    argument: str,
+) -> ByOutput:
   """The metrics that were given to `compile`, by the outputs they are of.
 
   Args:
@@ -74,7 +83,14 @@ def _metric(identifier):
   return metric
 
 
-def logged(metrics, weighted_metrics, *, losses, outputs, logs):
+def logged(
+    metrics: ByOutput,
+    weighted_metrics: ByOutput,
+    *,
+    losses: dict[str, keras.losses.Loss],
+    outputs: dict[str, keras.KerasTensor],
+    logs: Sequence[str],
+) -> list[LoggedMetric]:
   """What is logged of metrics.
 
   Args:
@@ -123,7 +139,7 @@ def _check_kind(metric, output):
     )
 
 
-def copies(metrics):
+def copies(metrics: ByOutput) -> ByOutput:
   """The same metrics, each with a state of its own.
 
   A metric belongs to one model. It is not copied through its configuration,

@@ -25,7 +25,12 @@ class Objective:
   loss_weights: dict[str, float]
   rate_loss: losses_lib.TargetRateLoss | None
 
-  def task_losses(self, outputs, labels, weights) -> dict[str, tf.Tensor]:
+  def task_losses(
+      self,
+      outputs: dict[str, tf.Tensor],
+      labels: dict[str, tf.Tensor],
+      weights: dict[str, tf.Tensor | None],
+  ) -> dict[str, tf.Tensor]:
     """This replica's share of each output's loss."""
     return {
         name: task_losses.share(
@@ -34,7 +39,9 @@ class Objective:
         for name, loss in self.losses.items()
     }
 
-  def task(self, losses, penalties: list[tf.Tensor]) -> tf.Tensor:
+  def task(
+      self, losses: dict[str, tf.Tensor], penalties: list[tf.Tensor]
+  ) -> tf.Tensor:
     """This replica's share of all losses but the rate's.
 
     Args:
@@ -52,7 +59,9 @@ class Objective:
       return total
     return total + tf.add_n(penalties) / replicas.num_replicas()
 
-  def rate(self, gates, place: replicas.BatchPlace, macs: Any) -> tf.Tensor:
+  def rate(
+      self, gates: tf.Tensor, place: replicas.BatchPlace, macs: Any
+  ) -> tf.Tensor:
     """The rate loss of the global batch, on every replica the same.
 
     Args:

@@ -1,6 +1,9 @@
 """SGD as in the PyTorch recipes of the papers."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from pgates.layers import gates
 from pgates.layers import replicas
@@ -34,7 +37,7 @@ class CoupledSGD(keras.optimizers.SGD):
       coupled_weight_decay: float = 0.0,
       gate_learning_rate_multiplier: float = 1.0,
       gate_weight_decay: float | None = None,
-      **kwargs,
+      **kwargs: Any,
   ):
     super().__init__(learning_rate=learning_rate, **kwargs)
     self.coupled_weight_decay = coupled_weight_decay
@@ -49,7 +52,11 @@ class CoupledSGD(keras.optimizers.SGD):
       if value is not None and value < 0:
         raise ValueError(f"`{name}` must not be negative. Received: {value}")
 
-  def apply(self, grads, trainable_variables):
+  def apply(
+      self,
+      grads: list[tf.Tensor | None],
+      trainable_variables: list[keras.Variable],
+  ) -> None:
     changed = [
         None if gradient is None else self._change(gradient, variable)
         for gradient, variable in zip(grads, trainable_variables, strict=True)
@@ -73,7 +80,7 @@ class CoupledSGD(keras.optimizers.SGD):
       gradient = gradient + (decay / replicas.num_replicas()) * variable
     return gradient if factor == 1.0 else factor * gradient
 
-  def get_config(self):
+  def get_config(self) -> dict[str, Any]:
     return {
         **super().get_config(),
         "coupled_weight_decay": self.coupled_weight_decay,

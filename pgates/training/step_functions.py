@@ -1,12 +1,22 @@
 """What `fit` and `evaluate` call for each step, over `tf.distribute`."""
 
+from collections.abc import Callable
 import re
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+# Of an iterator over batches, to logs.
+StepFunction = Callable[[Any], dict[str, tf.Tensor]]
 
-def step_function(model, step, *, check):
+
+def step_function(
+    model: keras.Model,
+    step: Callable[[Any], dict[str, tf.Tensor]],
+    *,
+    check: bool,
+) -> StepFunction:
   """One function over `Strategy.run`, for one process and for many.
 
   Keras 3.15's own reduces scalar logs along their first axis, which fails

@@ -5,6 +5,10 @@ of Keras returns. Of several, each computes the values of its own examples, and
 what they are divided by is summed over the replicas.
 """
 
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -19,7 +23,10 @@ _NO_SPLIT = (
 )
 
 
-def by_output(loss, names):
+def by_output(
+    loss: keras.losses.Loss | dict[str, keras.losses.Loss] | None,
+    names: Iterable[str],
+) -> dict[str, keras.losses.Loss]:
   """The losses that were given to `compile`, by the outputs they are of.
 
   Args:
@@ -61,7 +68,9 @@ def _check(loss, name):
     raise ValueError("`loss` must reduce to a scalar. Received: reduction=none")
 
 
-def by_name(values, names, *, what):
+def by_name(
+    values: Any, names: Sequence[str], *, what: str
+) -> dict[str, tf.Tensor]:
   """What a data set holds for each output: its labels, or its weights.
 
   Args:
@@ -96,7 +105,12 @@ def by_name(values, names, *, what):
   return {name: tf.convert_to_tensor(values) for name in names}
 
 
-def share(loss, labels, outputs, weights=None):
+def share(
+    loss: keras.losses.Loss,
+    labels: tf.Tensor,
+    outputs: tf.Tensor,
+    weights: tf.Tensor | None = None,
+) -> tf.Tensor:
   """This replica's share of the loss of one output.
 
   Args:
@@ -161,7 +175,7 @@ def _used(values, weights, mask):
   return used
 
 
-def aligned(factor, rank):
+def aligned(factor: tf.Tensor, rank: int) -> tf.Tensor:
   """[batch] or [batch, 1] as [batch, 1, ..., 1] of a rank."""
   while factor.shape.rank > rank:
     factor = tf.squeeze(factor, axis=-1)
@@ -170,7 +184,9 @@ def aligned(factor, rank):
   return factor
 
 
-def check_fits(loss, output, *, num_replicas):
+def check_fits(
+    loss: keras.losses.Loss, output: keras.KerasTensor, *, num_replicas: int
+) -> None:
   """Raises a ValueError unless a loss can be computed of an output.
 
   Labels are not known when a model is compiled: synthetic ones are tried, as
