@@ -5,6 +5,7 @@ plain list, in an order in which they can be made; models that are called in it
 are written out, where that shows an addition.
 """
 
+from collections.abc import Iterable
 import dataclasses
 import inspect
 from typing import Any
@@ -86,7 +87,7 @@ def read(model: keras.Model) -> Graph:
   return Graph(inputs, outputs, tuple(reader.calls))
 
 
-def replay(calls, tensors: dict[int, Any]) -> None:
+def replay(calls: Iterable[Call], tensors: dict[int, Any]) -> None:
   """Makes calls anew, on other tensors.
 
   Args:

@@ -1,5 +1,7 @@
 """How tensors flow through the calls of a graph."""
 
+from collections.abc import Iterable
+
 import keras
 
 from pgates.residuals import calls as calls_lib
@@ -37,20 +39,22 @@ class Flow:
     self._numbers[id(tensor)] = len(self._tensors)
     self._tensors.append(tensor)
 
-  def maker(self, tensor) -> calls_lib.Call | None:
+  def maker(self, tensor: keras.KerasTensor) -> calls_lib.Call | None:
     """The call that returned a tensor; None of an input of the model."""
     return self._makers.get(id(tensor))
 
-  def users(self, tensor) -> list[calls_lib.Call]:
+  def users(self, tensor: keras.KerasTensor) -> list[calls_lib.Call]:
     """The calls that a tensor is given to."""
     return self._users.get(id(tensor), [])
 
-  def origin(self, tensor) -> keras.KerasTensor | None:
+  def origin(self, tensor: keras.KerasTensor) -> keras.KerasTensor | None:
     """The nearest tensor that all ways from an input to this one pass."""
     number = self._dominators[self._numbers[id(tensor)]]
     return None if number is None else self._tensors[number]
 
-  def between(self, start, end) -> list[calls_lib.Call]:
+  def between(
+      self, start: keras.KerasTensor, end: keras.KerasTensor
+  ) -> list[calls_lib.Call]:
     """The calls that lead to `end`, back to where they read `start`.
 
     Args:
@@ -71,11 +75,13 @@ class Flow:
       waiting.extend(call.inputs)
     return self.in_order(found.values())
 
-  def in_order(self, calls) -> list[calls_lib.Call]:
+  def in_order(self, calls: Iterable[calls_lib.Call]) -> list[calls_lib.Call]:
     """Calls, in the order of the graph."""
     return sorted(calls, key=lambda call: self._numbers[id(call.results[0])])
 
-  def leaves(self, calls, *, to) -> tuple[str, str] | None:
+  def leaves(
+      self, calls: Iterable[calls_lib.Call], *, to: calls_lib.Call
+  ) -> tuple[str, str] | None:
     """Where a tensor of some calls is used by others.
 
     Args:

@@ -235,6 +235,20 @@ def test_rebuild_of_a_model_that_is_not_functional_is_an_error():
     graphs.rebuild(Subclassed())
 
 
+class _Typed(pgates.GatedModel):
+  """Passes on what it is given, and says so with types."""
+
+  def __init__(self, *args: object, **kwargs: object):
+    super().__init__(*args, **kwargs)
+
+
+def test_constructor_with_types_is_one_that_passes_on_what_it_is_given():
+  model = _flat_model()
+  typed = _Typed(model.input, model.output)
+  copy = graphs.rebuild(typed)
+  assert type(graphs.same_class(typed, copy.input, copy.output)) is _Typed
+
+
 def test_same_class_is_that_of_the_original():
   model = _flat_model()
   copy = graphs.rebuild(model)

@@ -8,7 +8,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from pgates.layers import gate_ops
-from pgates.layers import gate_rules
 
 TEMPERATURES = (0.1, 2 / 3, 1.0, 5.0)
 SEED = (20, 26)
@@ -240,32 +239,6 @@ def test_threshold_logit_of_zero_and_one_is_infinite():
 def test_threshold_logit_refuses_what_is_no_probability(threshold):
   with pytest.raises(ValueError, match=f"Received: {threshold}"):
     gate_ops.threshold_logit(threshold)
-
-
-def test_parse_rule_reads_every_name():
-  for name in gate_rules.NAMES:
-    assert gate_rules.parse(name) == gate_rules.Rule(name, None)
-  expected = gate_rules.Rule("threshold", 0.3)
-  assert gate_rules.parse("threshold:0.3") == expected
-  assert gate_rules.parse("threshold:0") == gate_rules.Rule("threshold", 0.0)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["MAP", "", "maps", "map:0.5", "sampled:3", "expected:1", None],
-)
-def test_parse_rule_refuses_unknown_rules(text):
-  with pytest.raises(ValueError, match=f"Received: {text!r}") as error:
-    gate_rules.parse(text)
-  for name in gate_rules.NAMES:
-    assert name in str(error.value)
-
-
-@pytest.mark.parametrize("argument", ["1.5", "-0.1", "high", "nan", "0.3:0.4"])
-def test_parse_rule_refuses_thresholds_that_are_no_probability(argument):
-  text = f"threshold:{argument}"
-  with pytest.raises(ValueError, match=f"between 0 and 1.*Received: '{text}'"):
-    gate_rules.parse(text)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

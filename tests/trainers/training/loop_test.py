@@ -306,16 +306,6 @@ def test_validation_that_is_not_finite_ends_the_run(tmp_path):
   assert not run_checkpoints.existing(tmp_path / "checkpoints")
 
 
-def test_best_epoch_is_that_of_the_highest_validation_accuracy():
-  def is_best(*accuracies):
-    return run_files._is_best([{"val_accuracy": a} for a in accuracies])
-
-  assert is_best(0.0) and is_best(0.1, 0.2)
-  assert not is_best(0.2, 0.2) and not is_best(0.3, 0.1, 0.2)
-  # One that was not finite is none.
-  assert is_best(None, 0.1) and not is_best(0.1, None)
-
-
 def test_best_is_saved_after_its_epoch_also_in_a_continued_run(
     tmp_path, monkeypatch
 ):

@@ -147,29 +147,6 @@ def test_best_network_is_that_of_the_best_epoch(runs, data_dir, name):
   assert accuracy == pytest.approx(highest)
 
 
-def test_saving_leaves_the_weights_and_writes_their_average(tmp_path):
-  model = training_runs.small_model()
-  optimizer = pgates.CoupledSGD(0.5, use_ema=True, ema_momentum=0.5)
-  model.compile(optimizer, run_eagerly=True)
-  optimizer.build(model.trainable_variables)
-  steps = [[np.asarray(v) for v in model.trainable_variables]]
-  images = np.random.default_rng(0).uniform(0, 255, (8, 8, 8, 1))
-  for _ in range(2):
-    model.train_on_batch(images.astype(np.float32), np.arange(8))
-    steps.append([np.asarray(v) for v in model.trainable_variables])
-  run_files.save_model(model, tmp_path / "model.keras")
-  saved = keras.models.load_model(tmp_path / "model.keras", compile=False)
-  for *values, now, written in zip(
-      *steps, model.trainable_variables, saved.trainable_variables, strict=True
-  ):
-    first, second, third = values
-    np.testing.assert_array_equal(now, third)
-    # It begins with the weights after the first step.
-    average = 0.5 * second + 0.5 * third
-    np.testing.assert_allclose(written, average, rtol=1e-5, atol=1e-6)
-    assert np.any(np.asarray(written) != third) or np.all(first == third)
-
-
 def _model(folder):
   return keras.models.load_model(folder / "model.keras")
 
@@ -475,18 +452,6 @@ def test_run_that_diverges_in_its_last_step_saves_no_network(
   with pytest.raises(FloatingPointError, match="val_task_loss is nan after"):
     training.run(config, tmp_path)
   assert not list(tmp_path.rglob("*.keras"))
-
-
-def test_weights_that_are_not_finite_are_not_saved(tmp_path):
-  model = training_runs.small_model()
-  path = tmp_path / "model.keras"
-  run_files.save_model(model, path)
-  before = path.read_bytes()
-  kernel = model.trainable_weights[0]
-  kernel.assign(np.full(kernel.shape, np.nan))
-  with pytest.raises(FloatingPointError, match=f"{kernel.path} is not finite"):
-    run_files.save_model(model, path)
-  assert path.read_bytes() == before
 
 
 @pytest.mark.slow

@@ -1,0 +1,56 @@
+"""Tests of `trainers.evaluation.run`; of the program, evaluate_test."""
+
+import shutil
+
+import pytest
+
+from file_io import artifacts
+from tests.helpers import compared_runs
+from trainers.evaluation import options
+from trainers.evaluation import run
+
+
+@pytest.mark.parametrize(
+    "strategies, message",
+    [
+        ([], "Give a strategy, or all"),
+        (["map", "tresh:0.5"], "Received: 'tresh:0.5'"),
+        (["all", "map"], "Received: 'all'"),
+    ],
+)
+def test_wrong_strategy_is_refused_before_the_folder_is_read(
+    strategies, message, tmp_path
+):
+  with pytest.raises(ValueError, match=message):
+    run.evaluate_run(tmp_path / "none", options.Options(strategies=strategies))
+
+
+def test_folder_without_a_run_names_the_program(tmp_path):
+  with pytest.raises(FileNotFoundError, match="-m trainers.train --workdir"):
+    run.evaluate_run(tmp_path, options.Options())
+
+
+def test_what_is_returned_is_what_is_written(tiny_run, tmp_path, capsys):
+  for name in ("config.json", "model.keras"):
+    shutil.copy(tiny_run / name, tmp_path / name)
+  value = run.evaluate_run(
+      tmp_path,
+      options.Options(strategies=["map", "threshold:.30"], output="own.json"),
+  )
+  assert artifacts.read_json(tmp_path / "own.json") == value
+  assert not (tmp_path / "evaluation.json").exists()
+  # As they were written by who asked.
+  assert list(value["strategies"]) == ["map", "threshold:.30"]
+  printed = capsys.readouterr().out
+  for name, result in value["strategies"].items():
+    assert f"\n{name} " in printed
+    assert f"{100 * result['accuracy']:.2f}%" in printed
+
+
+def test_row_stands_under_its_header():
+  result = {**compared_runs.strategy(0.8125), "accuracy_std": 0.0123}
+  row = run._row("map", result, 1000)
+  assert len(row) == len(run._HEADER)
+  assert row.split() == [
+      *("map", "81.25%", "1.23", "100.00%", "0.700", "700", "70.0%", "2"),
+  ]

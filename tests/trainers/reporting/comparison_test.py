@@ -1,0 +1,75 @@
+"""Tests of `trainers.reporting.comparison`."""
+
+import numpy as np
+import pytest
+
+from tests.helpers import compared_runs
+from trainers.comparison import summary
+from trainers.reporting import comparison
+from trainers.reporting import plots
+
+
+@pytest.fixture(name="value", scope="module")
+def _value():
+  return {
+      "command": ["python", "-m", "trainers.compare"],
+      "recipe": {"network": "cifar_resnet8", "dataset": "digits"},
+      **summary.summarize(compared_runs.results()),
+  }
+
+
+@pytest.fixture(name="drawn")
+def _drawn(monkeypatch):
+  """What is drawn, in place of drawing it: (function, args, kwargs)."""
+  found = []
+
+  def svg(*args, **kwargs):
+    found.append((args[0], args[1:], kwargs))
+    return "<svg/>"
+
+  monkeypatch.setattr(plots, "svg", svg)
+  return found
+
+
+def test_methods_are_drawn_under_map_from_the_cheapest_on(value, drawn):
+  comparison.methods_plot(value)
+  ((function, (series,), options),) = drawn
+  assert function is plots.accuracy_against_macs
+  points = dict(series)
+  assert list(points) == ["per_batch_dependent", "per_layer_dependent"]
+  accuracies = [point["accuracy"] for point in points["per_batch_dependent"]]
+  # Targets .4 and .6, each the mean of two seeds.
+  np.testing.assert_allclose(sorted(accuracies), [0.80, 0.92])
+  shares = [point["macs"] for point in points["per_batch_dependent"]]
+  assert shares == sorted(shares)
+  assert len(options["pruned"]) == 3
+  np.testing.assert_allclose(
+      options["ungated"]["accuracy"], np.mean(compared_runs.UNGATED)
+  )
+  assert options["order"] == [*points]
+  assert options["standalone"] is False
+
+
+def test_page_has_a_plot_of_the_open_rates_of_each_method(value, drawn):
+  page = comparison.page(value)
+  function, (rates,), options = drawn[-1]
+  assert function is plots.open_rates
+  assert options["rows"] == [
+      "per_batch_dependent 0.4",
+      "per_batch_dependent 0.6",
+      "per_layer_dependent 0.4",
+  ]
+  assert options["columns"] == compared_runs.BLOCKS
+  np.testing.assert_allclose(rates, [[1.0, 0.4]] * 3)
+  assert "Comparison of cifar_resnet8 on digits" in page
+  assert f"{len(value['cells'])} runs." in page
+
+
+def test_curves_meet_at_equal_multiply_adds(value, drawn):
+  comparison.page(value)
+  _, (curves,), _ = drawn[1]
+  found = {name: {p["macs"] for p in points} for name, points in curves}
+  reached = {
+      entry["macs_share"] for entry in value["equal_macs"] if entry["accuracy"]
+  }
+  assert reached and found["per_batch_dependent"] <= reached
