@@ -31,7 +31,7 @@ def measure(config, workdir):
   """Trains a network and times its logging.
 
   Args:
-    config: a `trainers.config.Config` of two epochs at least.
+    config: a `Config` of two epochs at least.
     workdir: of the run.
 
   Returns:

@@ -90,7 +90,7 @@ def train_both_ways(settings, workdir, *, num_seeds):
   """Trains and evaluates each seed both ways.
 
   Args:
-    settings: function of a seed to a `trainers.config.Config`.
+    settings: function of a seed to a `Config`.
     workdir: of the runs' folders, WAY/seedN.
     num_seeds: how many.
 

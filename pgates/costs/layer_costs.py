@@ -1,8 +1,8 @@
-"""Multiply-adds of single layers; `pgates.compute` adds them up.
+"""Multiply-adds of single layers; `model_macs` adds them up.
 
 One multiply-add (MAC) is one multiplication with its addition, so FLOPs are
-about twice as many. Convolutions and dense layers count, gates included;
-normalisation, activation and pooling do not.
+about twice as many. Convolutions, dense layers and attention count, gates
+included; normalisation, activation and pooling do not.
 """
 
 import functools

@@ -2,7 +2,7 @@
 
 TensorFlow's profiler is wrong for gated graphs: it counts a skipped branch as
 run, and a gathered one as nothing. So this counts by itself; see
-`pgates.layer_costs` for what counts.
+`layer_costs` for what counts.
 """
 
 import dataclasses
@@ -73,7 +73,7 @@ class ModelMacs:
     branches = tf.constant(self.branches, tf.int64, shape=[len(self.branches)])
     return self.always + tf.reduce_sum(ran * branches, axis=-1)
 
-  def expected(self, probabilities: tf.Tensor) -> tf.Tensor:
+  def expected(self, probabilities: np.ndarray) -> np.ndarray:
     """Mean multiply-adds under open probabilities, or under open rates.
 
     Args:

@@ -52,7 +52,7 @@ class GateOpenRates(keras.metrics.Metric):
 
 
 def collapsed_share(
-    open_rates: tf.Tensor, *, low: float = 0.05, high: float = 0.95
+    open_rates: np.ndarray, *, low: float = 0.05, high: float = 0.95
 ) -> float:
   """Share of blocks that almost never or almost always run.
 
@@ -69,8 +69,8 @@ def collapsed_share(
 
 
 def class_open_rates(
-    gates: tf.Tensor, labels: tf.Tensor, num_classes: int
-) -> tf.Tensor:
+    gates: np.ndarray, labels: np.ndarray, num_classes: int
+) -> np.ndarray:
   """Open rate of each block on the examples of each class.
 
   Args:
@@ -88,6 +88,6 @@ def class_open_rates(
   return rates
 
 
-def open_rate_variance(open_rates: tf.Tensor) -> float:
-  """Variance over blocks of their open rates; see `pgates.losses`."""
+def open_rate_variance(open_rates: np.ndarray) -> float:
+  """Variance over blocks of their open rates; see `losses`."""
   return float(np.var(np.asarray(open_rates, np.float64)))

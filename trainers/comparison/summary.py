@@ -2,7 +2,7 @@
 
 import collections
 
-from trainers.comparison import statistics as statistics
+from trainers.comparison import statistics
 
 # Shares of the ungated network's multiply-adds at which methods meet.
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -27,10 +27,10 @@ def summarize(results):
     results: list of dicts, as of `trials.read_trial`.
 
   Returns:
-    A dict for JSON: `dense_macs` of the ungated network; `blocks`, names of
-    the blocks; `rows`, one for each method and target; `equal_macs`,
-    accuracies and paired differences at equal multiply-adds; `answers`; and
-    `trials`, the results themselves.
+    A dict for JSON: `dense_macs` of the ungated network (where there is none,
+    of the first); `blocks`, names of the blocks; `rows`, one for each method
+    and target; `equal_macs`, accuracies and paired differences at equal
+    multiply-adds; `answers`; and `cells`, the results themselves.
   """
   groups = _grouped(results)
   reference = groups.get(("ungated", None), results)
@@ -171,7 +171,7 @@ def _pruned(trials, dense):
 
 
 def _against_ungated(groups, dense):
-  """Gated networks, under MAP, against the ungated one of the same seed."""
+  """Networks with gates against the ungated one of the same seed."""
   ungated = {
       trial["seed"]: trial["strategies"]["always_open"]["accuracy"]
       for trial in groups.get(("ungated", None), [])

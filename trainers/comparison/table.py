@@ -5,7 +5,7 @@ def markdown(value):
   """What `comparison.md` holds.
 
   Args:
-    value: of `comparison_summary.summarize`.
+    value: of `summary.summarize`.
 
   Returns:
     Markdown.
@@ -27,7 +27,7 @@ def tables(value):
   """The tables of a comparison.
 
   Args:
-    value: of `comparison_summary.summarize`.
+    value: of `summary.summarize`.
 
   Returns:
     A list of `(title, text, header, rows)`, all strings; the first trial of a

@@ -54,7 +54,7 @@ def methods_plot(value, *, standalone=False):
 
   Args:
     value: of `comparison.json`.
-    standalone: as in `report_plots.svg`.
+    standalone: as in `plots.svg`.
 
   Returns:
     An `<svg>` element.

@@ -138,7 +138,7 @@ def examples(decisions, indices, class_names, dense_macs):
   """Images with what was decided for them.
 
   Args:
-    decisions: `report_measurements.Decisions`.
+    decisions: `measurements.Decisions`.
     indices: of the examples.
     class_names: of the data set.
     dense_macs: multiply-adds of the whole network.

@@ -1,4 +1,4 @@
-"""Tests of `pgates.replicas`, and of the noise of gates over replicas."""
+"""Tests of `pgates.layers.replicas`, and of gates' noise over replicas."""
 
 import numpy as np
 import pytest

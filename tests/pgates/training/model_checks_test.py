@@ -1,4 +1,4 @@
-"""Tests of `pgates.model_checks`, through the model that they guard."""
+"""Tests of `pgates.training.model_checks`, through the model they guard."""
 
 import keras
 import pytest

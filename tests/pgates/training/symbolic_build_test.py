@@ -17,7 +17,7 @@ def two_replicas():
 
 
 def test_keras_alone_cannot_split_its_first_batch_unevenly():
-  """When this fails, `pgates.symbolic_build` can go."""
+  """When this fails, `symbolic_build` can go."""
   with two_replicas().scope():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")

@@ -1,4 +1,4 @@
-"""Tests of `trainers.report_writer`, and of the pages that it writes."""
+"""Tests of `trainers.reporting.writer`, and of the pages that it writes."""
 
 import dataclasses
 import html

@@ -1,4 +1,4 @@
-"""Tests of `trainers.distribution`; the tests' CPU is split into four."""
+"""Tests of `trainers.training.distribution`; the CPU is split into four."""
 
 import pytest
 import tensorflow as tf
