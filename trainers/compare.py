@@ -11,6 +11,7 @@ tables in `comparison.md`, and `report.html` to look at.
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 from absl import app
 from absl import flags
@@ -48,7 +49,11 @@ flags.adopt_module_key_flags(config_from_flags)
 flags.adopt_module_key_flags(shared_flags)
 
 
-def write_results(workdir, settings, trials):
+def write_results(
+    workdir: pathlib.Path,
+    settings: dict[str, Any],
+    trials: list[trials_lib.Trial],
+) -> None:
   """Writes what is to be said of finished trials."""
   results = [trials_lib.read_trial(workdir, trial) for trial in trials]
   value = {
@@ -65,7 +70,7 @@ def write_results(workdir, settings, trials):
   print(f"Wrote {path}, comparison.json, comparison.md and comparison.svg.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
   logging.set_verbosity(logging.WARNING)

@@ -28,7 +28,7 @@ flags.adopt_module_key_flags(options)
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.

@@ -31,7 +31,7 @@ flags.mark_flag_as_required("workdir")
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.

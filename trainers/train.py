@@ -56,7 +56,7 @@ flags.adopt_module_key_flags(config_from_flags)
 flags.adopt_module_key_flags(shared_flags)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.

@@ -1,5 +1,6 @@
 """Runs the trials of a comparison, each in processes of its own."""
 
+from collections.abc import Callable
 from concurrent import futures
 import os
 import pathlib
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 from file_io import artifacts
 from trainers.comparison import trials as trials_lib
@@ -30,7 +32,13 @@ class ComparisonRuns:
   """
 
   def __init__(
-      self, trials, settings, workdir, *, num_recalibration_batches, num_jobs=1
+      self,
+      trials: list[trials_lib.Trial],
+      settings: dict[str, Any],
+      workdir: str | os.PathLike,
+      *,
+      num_recalibration_batches: int,
+      num_jobs: int = 1,
   ):
     self._trials = trials
     self._settings = settings
@@ -42,7 +50,7 @@ class ComparisonRuns:
     # Else a process may start after `request_stop` has ended the others.
     self._lock = threading.RLock()
 
-  def run(self, echo=print):
+  def run(self, echo: Callable[[str], None] = print) -> None:
     """Runs everything that is missing.
 
     Args:
@@ -85,7 +93,7 @@ class ComparisonRuns:
         self.request_stop()
         raise
 
-  def request_stop(self):
+  def request_stop(self) -> None:
     """Lets the runs under way save and end; no other is begun."""
     with self._lock:
       self._stop_requested.set()
@@ -151,7 +159,7 @@ class ComparisonRuns:
     return os.environ | dict.fromkeys(names, threads)
 
 
-def stop_on_sigterm(runs):
+def stop_on_sigterm(runs: ComparisonRuns) -> None:
   """Lets SIGTERM stop the runs of a comparison.
 
   Args:

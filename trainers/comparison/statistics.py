@@ -1,5 +1,6 @@
 """Paired differences over seeds, and curves that seeds are compared on."""
 
+from collections.abc import Sequence
 import math
 
 import numpy as np
@@ -8,7 +9,9 @@ from scipy import stats
 _POWER = 0.8
 
 
-def difference(ours, theirs):
+def difference(
+    ours: Sequence[float], theirs: Sequence[float]
+) -> dict[str, float]:
   """The mean of `ours - theirs`, pair by pair, with its uncertainty.
 
   Args:
@@ -36,14 +39,14 @@ def difference(ours, theirs):
   }
 
 
-def spread(values):
+def spread(values: Sequence[float]) -> dict[str, float | None]:
   """`{"mean", "std", "n"}` of numbers; the deviation is None for one."""
   values = np.asarray(values, float)
   deviation = float(values.std(ddof=1)) if len(values) > 1 else None
   return {"mean": float(values.mean()), "std": deviation, "n": len(values)}
 
 
-def accuracy_at(curve, macs):
+def accuracy_at(curve: list[dict[str, float]], macs: float) -> float | None:
   """Accuracy of a network at a number of multiply-adds.
 
   Between two measured thresholds, some examples may be decided by one and the
@@ -63,7 +66,9 @@ def accuracy_at(curve, macs):
   return float(np.interp(macs, found, accuracies))
 
 
-def chosen_accuracy_at(curves, macs):
+def chosen_accuracy_at(
+    curves: list[dict[str, list[dict[str, float]]]], macs: float
+) -> float | None:
   """Test accuracy at a number of multiply-adds, by the best of some networks.
 
   Which network is chosen (they differ in the target they were trained to) is

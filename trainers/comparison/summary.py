@@ -1,6 +1,7 @@
 """What a comparison says: means over seeds, and answers with intervals."""
 
 import collections
+from typing import Any
 
 from trainers.comparison import statistics
 
@@ -20,7 +21,7 @@ _BYPASSED = (0.25, 0.40)  # Of the blocks, by the paper.
 _PRUNED = "prune:0.5"
 
 
-def summarize(results):
+def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
   """Summarizes the trials of a comparison.
 
   Args:

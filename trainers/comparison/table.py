@@ -1,7 +1,9 @@
 """The tables of a comparison, in Markdown."""
 
+from typing import Any
 
-def markdown(value):
+
+def markdown(value: dict[str, Any]) -> str:
   """What `comparison.md` holds.
 
   Args:
@@ -23,7 +25,9 @@ def markdown(value):
   return "\n\n".join(parts) + "\n"
 
 
-def tables(value):
+def tables(
+    value: dict[str, Any],
+) -> list[tuple[str, str, list[str], list[list[str]]]]:
   """The tables of a comparison.
 
   Args:

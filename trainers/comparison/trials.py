@@ -1,7 +1,10 @@
 """Cells of a comparison: one recipe under several methods, targets, seeds."""
 
+from collections.abc import Sequence
 import dataclasses
+import os
 import pathlib
+from typing import Any
 
 from file_io import artifacts
 import pgates
@@ -44,16 +47,16 @@ class Trial:
   seed: int
 
   @property
-  def name(self):
+  def name(self) -> str:
     """Of its folder below that of the comparison."""
     target = "" if self.target_rate is None else f"_{self.target_rate:g}"
     return f"{self.method}{target}/seed{self.seed}"
 
   @property
-  def learns_gates(self):
+  def learns_gates(self) -> bool:
     return self.target_rate is not None
 
-  def config(self, settings):
+  def config(self, settings: dict[str, Any]) -> config_lib.Config:
     """The `Config` of the run.
 
     Args:
@@ -64,7 +67,7 @@ class Trial:
     own["target_rates"] = [self.target_rate or 1.0]
     return config_lib.Config(**{**settings, **own})
 
-  def strategies(self):
+  def strategies(self) -> list[str]:
     """What the run is evaluated under."""
     if self.method == "ungated":
       return ["always_open"]
@@ -75,7 +78,9 @@ class Trial:
     ]
 
 
-def make_trials(methods, target_rates, seeds):
+def make_trials(
+    methods: Sequence[str], target_rates: Sequence[float], seeds: Sequence[int]
+) -> list[Trial]:
   """All trials, the first seed's first, so that a part of them is balanced.
 
   Args:
@@ -109,7 +114,7 @@ def make_trials(methods, target_rates, seeds):
   ]
 
 
-def read_trial(workdir, trial):
+def read_trial(workdir: str | os.PathLike, trial: Trial) -> dict[str, Any]:
   """The results of a finished trial.
 
   Args:
@@ -153,7 +158,9 @@ def _collapse(strategies):
   }
 
 
-def is_finished(workdir, trial, *, num_recalibration_batches):
+def is_finished(
+    workdir: str | os.PathLike, trial: Trial, *, num_recalibration_batches: int
+) -> bool:
   """Whether nothing of a trial remains to be run.
 
   Args:

@@ -1,8 +1,10 @@
 """Evaluation of a trained network under inference strategies."""
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 import contextlib
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -65,7 +67,14 @@ def all_strategies(model: pgates.GatedModel) -> dict[str, pgates.Strategy]:
   return parse(names)
 
 
-def evaluate(model, strategies, batches, *, execution="masked", num_batches=0):
+def evaluate(
+    model: pgates.GatedModel,
+    strategies: dict[str, pgates.Strategy],
+    batches: Batches,
+    *,
+    execution: str = "masked",
+    num_batches: int = 0,
+) -> Iterator[tuple[str, dict[str, Any]]]:
   """Evaluates a network under several strategies.
 
   Args:
@@ -165,7 +174,9 @@ def _per_example(model, passes):
   return per_example
 
 
-def summary(model, results):
+def summary(
+    model: pgates.GatedModel, results: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
   """What `evaluation.json` says of a network as a whole.
 
   Mode collapse is that under MAP, or the first strategy where MAP is absent.

@@ -1,8 +1,11 @@
 """What programs read in the folder of a finished run."""
 
+import os
 import pathlib
+from typing import Any
 
 from file_io import artifacts
+import image_data
 from trainers.evaluation import evaluation
 from trainers.settings import config as config_lib
 from trainers.settings import records
@@ -11,7 +14,7 @@ from trainers.training import batches as batches_lib
 _WRITERS = {"evaluation.json": "evaluate", "comparison.json": "compare"}
 
 
-def check_files(workdir, *names):
+def check_files(workdir: pathlib.Path, *names: str) -> None:
   """Raises a FileNotFoundError that says which program writes the file."""
   for name in names:
     if not (workdir / name).is_file():
@@ -22,7 +25,9 @@ def check_files(workdir, *names):
       )
 
 
-def read_reference(workdir, dataset, split):
+def read_reference(
+    workdir: str | os.PathLike, dataset: str, split: str
+) -> dict[str, Any]:
   """Reads what an ungated network reached on the same examples.
 
   Args:
@@ -50,7 +55,14 @@ def read_reference(workdir, dataset, split):
   return value
 
 
-def batches(settings, dataset, split, *, bad_examples=None, train=False):
+def batches(
+    settings: dict[str, Any],
+    dataset: image_data.ImageDataset,
+    split: str,
+    *,
+    bad_examples: image_data.BadExamples | None = None,
+    train: bool = False,
+) -> evaluation.Batches:
   """What the network of a run is evaluated on.
 
   Args:
@@ -78,7 +90,7 @@ def batches(settings, dataset, split, *, bad_examples=None, train=False):
   )
 
 
-def seconds_per_step(history):
+def seconds_per_step(history: list[dict[str, Any]]) -> float | None:
   """Of the fastest epoch: others may have waited for other programs.
 
   Args:

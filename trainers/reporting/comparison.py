@@ -1,6 +1,7 @@
 """The report of a comparison."""
 
 import collections
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from trainers.reporting import page as report_page
 from trainers.reporting import plots as report_plots
 
 
-def page(value):
+def page(value: dict[str, Any]) -> str:
   """The page of a comparison.
 
   Args:
@@ -49,7 +50,7 @@ def _point(entry):
   }
 
 
-def methods_plot(value, *, standalone=False):
+def methods_plot(value: dict[str, Any], *, standalone: bool = False) -> str:
   """Accuracy against multiply-adds of each method, under MAP and pruned.
 
   Args:

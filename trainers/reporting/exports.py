@@ -1,5 +1,8 @@
 """What a report shows of a run's exports: how much time they take, and why."""
 
+from typing import Any
+
+from matplotlib import figure as figure_lib
 from matplotlib import patches
 from matplotlib import ticker
 import numpy as np
@@ -17,7 +20,7 @@ _KINDS = {
 }
 
 
-def sections(exported):
+def sections(exported: dict[str, Any]) -> list[str]:
   """The sections on exports.
 
   Args:
@@ -99,7 +102,9 @@ def _cells(row):
   ]
 
 
-def time_ratios(ratios, limits):
+def time_ratios(
+    ratios: list[tuple[str, float]], limits: list[float | None]
+) -> figure_lib.Figure:
   """Bars of times, and a mark where each would be in proportion to its MACs.
 
   Args:
@@ -141,7 +146,7 @@ def time_ratios(ratios, limits):
   return figure
 
 
-def blocks(networks):
+def blocks(networks: list[tuple[str, dict[str, Any]]]) -> figure_lib.Figure:
   """The blocks of networks in a row each: removed, always open, or deciding.
 
   Args:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 
 import pgates
 
@@ -31,12 +32,14 @@ class Decisions:
   most_expensive: list[int]
 
   @property
-  def num_patterns(self):
+  def num_patterns(self) -> int:
     """Number of different combinations of gates."""
     return len(np.unique(self.gates, axis=0))
 
 
-def decide(model, batches, *, num_extremes=8):
+def decide(
+    model: pgates.GatedModel, batches: tf.data.Dataset, *, num_extremes: int = 8
+) -> Decisions:
   """Decides all examples of a data set by MAP.
 
   Args:

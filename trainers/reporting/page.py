@@ -2,9 +2,11 @@
 
 import base64
 import html
+from typing import Any
 
 import tensorflow as tf
 
+from trainers.reporting import measurements
 from trainers.reporting import plots as report_plots
 
 # On white; where the page is dark, lighter ones.
@@ -58,7 +60,7 @@ def _css():
   return _CSS % (light, names(_DARK), light)
 
 
-def page(title, sections):
+def page(title: str, sections: list[str]) -> str:
   """The whole page.
 
   Args:
@@ -83,7 +85,7 @@ def page(title, sections):
   )
 
 
-def section(title, text, *bodies):
+def section(title: str, text: str, *bodies: str) -> str:
   """A part of the page: a heading, a sentence, and what it is about.
 
   Args:
@@ -100,7 +102,7 @@ def section(title, text, *bodies):
   )
 
 
-def table(header, rows):
+def table(header: list[str], rows: list[list[str]]) -> str:
   """A table of plain text.
 
   Args:
@@ -119,7 +121,7 @@ def _cells(tag, values):
   return "".join(f"<{tag}>{html.escape(value)}</{tag}>" for value in values)
 
 
-def settings(values):
+def settings(values: dict[str, Any]) -> str:
   """A table of names and values.
 
   Args:
@@ -134,7 +136,12 @@ def settings(values):
   )
 
 
-def examples(decisions, indices, class_names, dense_macs):
+def examples(
+    decisions: measurements.Decisions,
+    indices: list[int],
+    class_names: list[str],
+    dense_macs: int,
+) -> str:
   """Images with what was decided for them.
 
   Args:

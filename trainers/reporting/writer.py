@@ -1,5 +1,6 @@
 """The page of a run or a comparison: what goes in, and the file."""
 
+import os
 import pathlib
 
 from file_io import artifacts
@@ -12,7 +13,13 @@ from trainers.reporting import measurements as report_measurements
 from trainers.reporting import run as report_run
 
 
-def write_report(workdir, *, reference=None, export=None, data_dir=None):
+def write_report(
+    workdir: str | os.PathLike,
+    *,
+    reference: str | os.PathLike | None = None,
+    export: str | os.PathLike | None = None,
+    data_dir: str | None = None,
+) -> pathlib.Path:
   """Writes `report.html` into the folder of a run or a comparison.
 
   A comparison gets its main plot as `comparison.svg`, too.

@@ -1,16 +1,24 @@
 """What the network of a configuration is trained and validated on."""
 
+from typing import Any
+
 import tensorflow as tf
 
 import image_data
+from trainers.settings import config as config_lib
 
 # Not one of the streams of `image_data`.
 _MIXUP_STREAM = 10
 
 
 def training_batches(
-    config, dataset, *, first_step=0, bad_examples=None, data_service=None
-):
+    config: config_lib.Config,
+    dataset: image_data.ImageDataset,
+    *,
+    first_step: int = 0,
+    bad_examples: image_data.BadExamples | None = None,
+    data_service: str | None = None,
+) -> tf.data.Dataset:
   """Training batches of a configuration, from a step on.
 
   Args:
@@ -45,7 +53,12 @@ def training_batches(
   )
 
 
-def validation_batches(config, dataset, *, bad_examples=None):
+def validation_batches(
+    config: config_lib.Config,
+    dataset: image_data.ImageDataset,
+    *,
+    bad_examples: image_data.BadExamples | None = None,
+) -> tf.data.Dataset:
   """Validation batches of a configuration, labels as in training.
 
   Args:
@@ -62,7 +75,9 @@ def validation_batches(config, dataset, *, bad_examples=None):
   return _with_labels_of_the_loss(config, dataset, batches)
 
 
-def training_examples(config, dataset, **options):
+def training_examples(
+    config: config_lib.Config, dataset: image_data.ImageDataset, **options: Any
+) -> tf.data.Dataset:
   """Training batches whose labels are classes, and images not mixed.
 
   Args:
@@ -86,7 +101,13 @@ def training_examples(config, dataset, **options):
   )
 
 
-def evaluation_examples(config, dataset, split, *, bad_examples=None):
+def evaluation_examples(
+    config: config_lib.Config,
+    dataset: image_data.ImageDataset,
+    split: str,
+    *,
+    bad_examples: image_data.BadExamples | None = None,
+) -> tf.data.Dataset:
   """Batches of a split whose labels are classes, whatever the loss takes.
 
   Args:

@@ -1,5 +1,7 @@
 """The `tf.distribute` strategy of a run."""
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import json
 import os
@@ -7,7 +9,9 @@ import os
 import tensorflow as tf
 
 
-def make_strategy(kind, *, num_virtual_devices=1):
+def make_strategy(
+    kind: str, *, num_virtual_devices: int = 1
+) -> tf.distribute.Strategy:
   """Makes the strategy; call it before TensorFlow has used a device.
 
   Args:
@@ -74,7 +78,7 @@ class WorkerLost(Exception):
 
 
 @contextlib.contextmanager
-def naming_lost_workers(strategy):
+def naming_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
   """Says so where a collective of several workers fails.
 
   Args:
@@ -95,13 +99,13 @@ def naming_lost_workers(strategy):
     ) from error
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
   """Whether this process is the one that writes files: the first worker."""
   resolver = strategy.cluster_resolver
   return resolver is None or not resolver.task_id
 
 
-def any_worker(strategy):
+def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
   """Asks all workers whether any of them says yes.
 
   Args:

@@ -8,12 +8,13 @@ import tensorflow as tf
 
 import image_data
 import pgates
+from trainers.settings import config as config_lib
 from trainers.training import networks
 
 _EXAMPLES = 8  # Of the synthetic batch: one step of 256 may take minutes.
 
 
-def dry_run(config):
+def dry_run(config: config_lib.Config) -> None:
   """Prints a resolved recipe, and trains one step on synthetic images.
 
   Nothing is written. The data set need not be prepared; what depends on it is
@@ -70,7 +71,7 @@ def _facts(config, model, steps):
   return facts
 
 
-def estimated_bytes(config, model):
+def estimated_bytes(config: config_lib.Config, model: pgates.GatedModel) -> int:
   """Estimates what training holds in memory.
 
   Weights, gradients and momentum (and an average, if asked for), and every

@@ -1,5 +1,6 @@
 """Asks a network for its gates on fixed examples, while it trains."""
 
+import keras
 import numpy as np
 from scipy import special
 import tensorflow as tf
@@ -22,7 +23,7 @@ class GateProbe:
     ValueError: if there is no example.
   """
 
-  def __init__(self, model, batches):
+  def __init__(self, model: keras.Model, batches: tf.data.Dataset):
     images, labels = [], []
     for image, label in batches.unbatch().take(_MOST).as_numpy_iterator():
       images.append(image)
@@ -36,7 +37,7 @@ class GateProbe:
     # Not `predict`, in which each replica would answer.
     self._call = tf.function(lambda images: model(images, training=False))
 
-  def sample(self):
+  def sample(self) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities and decisions of the network as it is.
 
     Returns:

@@ -1,6 +1,7 @@
 """Weights of other networks to start from, whatever program wrote them."""
 
 import importlib
+import os
 import pathlib
 import re
 
@@ -23,7 +24,9 @@ _OTHER_LAYOUT = (
 )
 
 
-def load_initial_weights(model, path):
+def load_initial_weights(
+    model: pgates.GatedModel, path: str | os.PathLike
+) -> None:
   """Takes the weights of another network.
 
   Gates keep their own, but for those of a ConvNet-AIG checkpoint into

@@ -3,14 +3,17 @@
 import math
 import sys
 import time
+from typing import Any
 import warnings
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import pgates
 from trainers.training import distribution
 from trainers.training import run_checkpoints
+from trainers.training import run_files
 
 
 class Stopped(Exception):
@@ -34,13 +37,13 @@ class Loop:
 
   def __init__(
       self,
-      model,
+      model: pgates.GatedModel,
       *,
-      epochs,
-      steps_per_epoch,
-      checkpoints,
-      checkpoint_steps,
-      files,
+      epochs: int,
+      steps_per_epoch: int,
+      checkpoints: run_checkpoints.RunCheckpoints,
+      checkpoint_steps: int,
+      files: run_files.RunFiles | run_files.NoFiles,
   ):
     self._model = model
     self._epochs = epochs
@@ -51,11 +54,19 @@ class Loop:
     self._stop_requested = False
     self._any_worker = distribution.any_worker(model.distribute_strategy)
 
-  def request_stop(self):
+  def request_stop(self) -> None:
     """Lets the loop save and raise `Stopped` after the current step."""
     self._stop_requested = True
 
-  def run(self, train, validation, *, position, history, callbacks):
+  def run(
+      self,
+      train: tf.data.Dataset,
+      validation: tf.data.Dataset,
+      *,
+      position: run_checkpoints.Position,
+      history: list[dict[str, Any]],
+      callbacks: list[keras.callbacks.Callback],
+  ) -> None:
     """Trains from a position to the end.
 
     Args:
@@ -164,7 +175,12 @@ def _check_finite(metrics, epoch):
       )
 
 
-def evaluate(model, batches, *, callbacks=None):
+def evaluate(
+    model: pgates.GatedModel,
+    batches: tf.data.Dataset,
+    *,
+    callbacks: keras.callbacks.CallbackList | None = None,
+) -> None:
   """Evaluates a network; its metrics then hold the results.
 
   Args:

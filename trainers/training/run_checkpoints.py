@@ -11,6 +11,7 @@ from absl import logging
 import tensorflow as tf
 
 from file_io import artifacts
+import pgates
 
 # Not `tf.train.CheckpointManager`: it offers the newest, whole or not; here a
 # run continues from the one before where the newest is damaged.
@@ -57,7 +58,15 @@ class RunCheckpoints:
     writes: whether this process writes; of several workers, the first.
   """
 
-  def __init__(self, directory, model, *, steps_per_epoch, keep=2, writes=True):
+  def __init__(
+      self,
+      directory: str | os.PathLike,
+      model: pgates.GatedModel,
+      *,
+      steps_per_epoch: int,
+      keep: int = 2,
+      writes: bool = True,
+  ):
     self._directory = pathlib.Path(directory)
     self._steps_per_epoch = steps_per_epoch
     self._keep = keep
@@ -68,7 +77,7 @@ class RunCheckpoints:
         variables=[variable.value for variable in variables]
     )
 
-  def save(self, position):
+  def save(self, position: Position) -> None:
     """Writes a checkpoint and removes the oldest.
 
     Raises:
@@ -107,7 +116,7 @@ class RunCheckpoints:
         target.rename(whole.with_name("replaced"))
       whole.rename(target)
 
-  def restore(self):
+  def restore(self) -> Position:
     """Restores the newest checkpoint that is whole.
 
     Newer ones, which are damaged, and what was being written when a process
@@ -211,7 +220,7 @@ def _read_position(path, steps_per_epoch):
   return position
 
 
-def existing(directory):
+def existing(directory: str | os.PathLike) -> list[pathlib.Path]:
   """The checkpoints in a folder, whole or not, the newest last."""
   directory = pathlib.Path(directory)
   if not directory.is_dir():

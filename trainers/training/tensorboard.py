@@ -1,11 +1,16 @@
 """TensorBoard's files of a run."""
 
+from collections.abc import Sequence
+import os
+from typing import Any
+
 import matplotlib
 import numpy as np
 from tensorboard.plugins.hparams import api as hparams_api
 import tensorflow as tf
 
 import pgates
+from trainers.training import gate_probe
 
 _TAGS = {
     "loss": "loss/total",
@@ -38,7 +43,13 @@ class EpochWriter:
   """
 
   def __init__(
-      self, directory, *, block_names, settings=None, probe=None, num_classes=0
+      self,
+      directory: str | os.PathLike,
+      *,
+      block_names: list[str],
+      settings: dict[str, Any] | None = None,
+      probe: gate_probe.GateProbe | None = None,
+      num_classes: int = 0,
   ):
     self._tags = [_grouped(name) for name in block_names]
     self._probe = probe
@@ -51,7 +62,7 @@ class EpochWriter:
       with tf.summary.create_file_writer(str(directory)).as_default():
         hparams_api.hparams(_hparams(settings), trial_id=str(directory))
 
-  def write(self, record):
+  def write(self, record: dict[str, Any]) -> None:
     """Writes one line of `history.jsonl`, a dict."""
     for prefix, writer in self._writers.items():
       with writer.as_default(step=record["epoch"]):
@@ -93,7 +104,7 @@ def _hparams(settings):
   }
 
 
-def heat_map(rates):
+def heat_map(rates: np.ndarray) -> np.ndarray:
   """An image of open rates.
 
   Args:
@@ -108,7 +119,9 @@ def heat_map(rates):
   return pixels.repeat(_CELL, axis=0).repeat(_CELL, axis=1)
 
 
-def write_hparams_of(directory, names):
+def write_hparams_of(
+    directory: str | os.PathLike, names: Sequence[str]
+) -> None:
   """Says which settings the table of a comparison shows, and which results.
 
   Args:
