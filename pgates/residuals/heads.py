@@ -7,6 +7,7 @@ is probabilities, the logits that they are made of are an output too.
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from pgates.costs.layer_costs import layer_macs
 from pgates.residuals import calls as calls_lib
@@ -31,15 +32,15 @@ class BeforeActivation(keras.layers.Layer):
     The layer's outputs, had it no activation.
   """
 
-  def __init__(self, layer: keras.layers.Layer, **kwargs):
+  def __init__(self, layer: keras.layers.Layer, **kwargs: Any):
     super().__init__(**kwargs)
     self.layer = layer
 
-  def build(self, input_shape):
+  def build(self, input_shape: tuple[int | None, ...]) -> None:
     if not self.layer.built:
       self.layer.build(input_shape)
 
-  def call(self, inputs):
+  def call(self, inputs: tf.Tensor) -> tf.Tensor:
     activation = self.layer.activation
     # Keras computes outputs in one method, activation and all.
     self.layer.activation = keras.activations.linear
@@ -48,7 +49,9 @@ class BeforeActivation(keras.layers.Layer):
     finally:
       self.layer.activation = activation
 
-  def compute_output_shape(self, input_shape):
+  def compute_output_shape(
+      self, input_shape: tuple[int | None, ...]
+  ) -> tuple[int | None, ...]:
     return self.layer.compute_output_shape(input_shape)
 
   def get_config(self) -> dict[str, Any]:
