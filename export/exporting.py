@@ -103,7 +103,8 @@ def _write_saved_model(decided, data, path, name, metadata):
 
 def _server(decided, data, assets, metadata):
   labels, gates = assets / "labels.txt", assets / "gates.json"
-  labels.write_text("".join(f"{label}\n" for label in data.class_names))
+  names = "".join(f"{label}\n" for label in data.class_names)
+  labels.write_text(names, "utf-8")
   gates.write_text(json.dumps(metadata, indent=2) + "\n")
   return serving.Server(
       decided.model,

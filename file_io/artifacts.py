@@ -1,4 +1,7 @@
-"""Files that programs leave behind: written whole or not at all."""
+"""Files that programs leave behind: written whole or not at all.
+
+Text is UTF-8, whatever the locale.
+"""
 
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -57,7 +60,7 @@ def _flush_to_disk(path):
 def write_text(path: Path, text: str) -> None:
   """Writes a text file."""
   with replacing(path) as temporary:
-    temporary.write_text(text)
+    temporary.write_text(text, "utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -72,7 +75,7 @@ def read_json(path: Path) -> Any:
     ValueError: if it is not JSON; names the file.
   """
   try:
-    return json.loads(pathlib.Path(path).read_text())
+    return json.loads(pathlib.Path(path).read_text("utf-8"))
   except json.JSONDecodeError as error:
     raise ValueError(f"{path} is not a whole JSON file: {error}") from error
 
@@ -92,7 +95,8 @@ def read_json_lines(path: Path) -> list[Any]:
   path = pathlib.Path(path)
   if not path.exists():
     return []
+  lines = path.read_text("utf-8").splitlines()
   try:
-    return [json.loads(line) for line in path.read_text().splitlines() if line]
+    return [json.loads(line) for line in lines if line]
   except json.JSONDecodeError as error:
     raise ValueError(f"{path} holds a line that is no JSON: {error}") from error

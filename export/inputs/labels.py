@@ -21,7 +21,7 @@ def class_names(
   """
   if path is None:
     return dataset.class_names
-  names = pathlib.Path(path).expanduser().read_text().splitlines()
+  names = pathlib.Path(path).expanduser().read_text("utf-8").splitlines()
   if len(names) != dataset.num_classes:
     raise ValueError(
         f"--labels: {path} has {len(names)} lines; {dataset.name} has "

@@ -2,10 +2,15 @@
 
 import json
 import os
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
 from file_io import artifacts
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def test_replacing_writes_the_file_with_its_folder(tmp_path):
@@ -23,6 +28,24 @@ def test_replacing_writes_the_file_with_its_folder(tmp_path):
 def test_replaced_file_can_be_read_by_others(tmp_path):
   artifacts.write_json(tmp_path / "value.json", 1)
   assert (tmp_path / "value.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_text_is_utf_8_in_every_locale(tmp_path):
+  page, lines = (str(tmp_path / name) for name in ("a.html", "b.jsonl"))
+  (tmp_path / "b.jsonl").write_bytes(b'"\xc3\xbc"\n')
+  program = f"""
+from file_io import artifacts
+artifacts.write_text({page!r}, "\\u2265 80 %")
+(line,) = artifacts.read_json_lines({lines!r})
+assert line == artifacts.read_json({lines!r}) == "\\xfc"
+"""
+  subprocess.run(
+      [sys.executable, "-X", "utf8=0", "-c", program],
+      check=True,
+      cwd=ROOT,
+      env=os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"},
+  )
+  assert (tmp_path / "a.html").read_bytes() == "\u2265 80 %".encode()
 
 
 def test_failed_replacing_leaves_the_old_file_and_nothing_else(tmp_path):
