@@ -47,11 +47,11 @@ def ensemble(
     execution: of `executions.EXECUTIONS`.
 
   Returns:
-    A model like `model`, not compiled. Its `logits` are the logarithms of the
-    mean probabilities, `votes` [batch, classes] is the share of passes whose
-    first choice a class was, and `gates` and `gate_logits` [batch, num_passes *
-    blocks] hold the passes one behind the other; further outputs are means
-    over the passes.
+    A model like `model`, not compiled. Its `logits`, if it has such an output,
+    are the logarithms of the mean probabilities, `votes` [batch, classes] is
+    the share of passes whose first choice a class was, and `gates` and
+    `gate_logits` [batch, num_passes * blocks] hold the passes one behind the
+    other; further outputs are means over the passes.
   """
   call = graphs.call_with(rule="sampled", execution=execution)
   sampled = graphs.rebuild(model, call=call)
@@ -59,8 +59,10 @@ def ensemble(
     inputs = graphs.fresh_inputs(model)
     passes = [sampled(inputs) for _ in range(num_passes)]
     by_name = {name: [each[name] for each in passes] for name in model.output}
-    logits, votes = EnsembleVote(name="ensemble")(by_name.pop("logits"))
-    outputs = {"logits": logits, "votes": votes}
+    outputs = {}
+    if "logits" in by_name:
+      logits, votes = EnsembleVote(name="ensemble")(by_name.pop("logits"))
+      outputs = {"logits": logits, "votes": votes}
     for name, tensors in by_name.items():
       # Names of layers: those of loose operations clash with the model's.
       join = keras.layers.Average(name=f"ensemble_{name}")

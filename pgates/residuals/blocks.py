@@ -10,6 +10,7 @@ import dataclasses
 
 import keras
 
+from pgates.layers import keras_masks
 from pgates.layers import sublayers
 from pgates.residuals import calls as calls_lib
 from pgates.residuals import flow as flow_lib
@@ -249,6 +250,8 @@ def _why_other_tensors(block):
   for tensor in (block.origin, block.end, *block.sides):
     if tensor.dtype != total.dtype:
       return f"the addition changes types: {tensor.dtype} to {total.dtype}"
+  if any(keras_masks.mask_of(t) is not None for t in (block.origin, total)):
+    return "its tensors carry a mask, which a gated block does not pass on"
   return None
 
 

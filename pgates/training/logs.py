@@ -22,7 +22,7 @@ class Logs:
     given: what `compile` was given: `{"metrics": ..., "weighted_metrics":
       ...}`, each as of `model_metrics.by_output`.
     outputs: of the model, by name.
-    num_blocks: columns of its gates.
+    counted: its multiply-adds; None where they are not logged.
 
   Raises:
     ValueError: if a metric has the name of a log.
@@ -33,8 +33,9 @@ class Logs:
       losses: dict[str, keras.losses.Loss],
       given: dict[str, model_metrics.ByOutput],
       outputs: dict[str, keras.KerasTensor],
-      num_blocks: int,
+      counted: model_macs.ModelMacs | None,
   ):
+    self._counted = counted
     names = [f"{name}_loss" for name in losses] if len(losses) > 1 else []
     self.further = model_metrics.logged(
         **given, losses=losses, outputs=outputs, logs=(*NAMES, *names)
@@ -42,9 +43,9 @@ class Logs:
     self._losses = [keras.metrics.Mean(name=name) for name in NAMES[:3]]
     self._output_losses = [keras.metrics.Mean(name=name) for name in names]
     self._accuracy = accuracy_lib.Accuracy(
-        losses.get("logits"), outputs["logits"]
+        losses.get("logits"), outputs.get("logits")
     )
-    self.gate_open_rates = metrics_lib.GateOpenRates(num_blocks)
+    self.gate_open_rates = metrics_lib.GateOpenRates(outputs["gates"].shape[-1])
 
   @property
   def metrics(self) -> list[keras.metrics.Metric]:
@@ -63,7 +64,14 @@ class Logs:
     """Of the list that `evaluate` and `train_on_batch` return."""
     others = len(self.further) + 1
     names = [metric.name for metric in self.metrics[:-others]]
-    return [*names, *(each.name for each in self.further), "macs", "open_rate"]
+    further = [each.name for each in self.further]
+    macs = [] if self._counted is None else ["macs"]
+    return [*names, *further, *macs, "open_rate"]
+
+  @property
+  def branches(self) -> tuple[int, ...] | None:
+    """Multiply-adds of each block's branch; None where they are not known."""
+    return None if self._counted is None else self._counted.branches
 
   def record_losses(
       self,
@@ -107,13 +115,15 @@ class Logs:
           sample_weight=weights[each.output] if each.is_weighted else None,
       )
 
-  def results(self, macs: model_macs.ModelMacs) -> dict[str, Any]:
+  def results(self) -> dict[str, Any]:
     """The logs, from what was recorded since the last reset."""
     rates = self.gate_open_rates.result()
-    branches = tf.constant(macs.branches, rates.dtype)
-    metrics = zip(self.names[:-2], self.metrics[:-1], strict=True)
-    return {
-        **{name: metric.result() for name, metric in metrics},
-        "open_rate": tf.reduce_mean(rates),
-        "macs": macs.always + tf.reduce_sum(rates * branches),
-    }
+    # The last names are of numbers that are made of the last metric.
+    metrics = zip(self.names, self.metrics[:-1], strict=False)
+    logs = {name: metric.result() for name, metric in metrics}
+    logs["open_rate"] = tf.reduce_mean(rates)
+    if self._counted is not None:
+      branches = tf.constant(self._counted.branches, rates.dtype)
+      executed = tf.reduce_sum(rates * branches)
+      logs["macs"] = self._counted.always + executed
+    return logs

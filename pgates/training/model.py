@@ -1,6 +1,7 @@
 """Training and evaluation of gated networks."""
 
 from typing import Any
+import warnings
 
 import keras
 import tensorflow as tf
@@ -42,7 +43,8 @@ class GatedModel(symbolic_build.BuiltModel):
   Logged are `loss`, `task_loss`, the loss of each output where several have
   one (`logits_loss`, ...), `rate_loss`, `accuracy` (of the logits, where they
   are of classes, over the examples that have not the loss's `ignore_class`),
-  `open_rate` and `macs` (mean executed multiply-adds per example).
+  `open_rate` and `macs` (mean executed multiply-adds per example; not where
+  sizes of the inputs are not fixed).
 
   Args:
     *args: of a functional `keras.Model`: inputs and outputs.
@@ -55,7 +57,7 @@ class GatedModel(symbolic_build.BuiltModel):
 
   def __init__(self, *args: Any, **kwargs: Any):
     super().__init__(*args, **kwargs)
-    model_checks.check_outputs(self.output, graphs.OUTPUTS)
+    model_checks.check_outputs(self.output, graphs.OUTPUTS[1:])
     sublayers.check_channels_last(self.layers, where="the model")
     self._macs = None
 
@@ -63,9 +65,7 @@ class GatedModel(symbolic_build.BuiltModel):
   def macs(self) -> model_macs.ModelMacs:
     """The `pgates.ModelMacs` of the model."""
     if self._macs is None:
-      counted = model_macs.count_macs(self)
-      model_checks.check_columns(self.output["gates"], counted)
-      self._macs = counted
+      self._macs = model_macs.count_macs(self)
     return self._macs
 
   def compile(
@@ -104,9 +104,10 @@ class GatedModel(symbolic_build.BuiltModel):
     """
     losses = task_losses.by_output(loss, self.output)
     self._check(losses, loss_weights, rate_loss)
+    counted = self.macs if model_checks.has_fixed_sizes(self) else None
     given = self._given(metrics=metrics, weighted_metrics=weighted_metrics)
     with self.distribute_strategy.scope():
-      logs = logs_lib.Logs(losses, given, self.output, len(self.macs.branches))
+      logs = logs_lib.Logs(losses, given, self.output, counted)
     super().compile(optimizer=optimizer, **options)
     self._compile_options = options
     self.task_loss = losses["logits"] if list(losses) == ["logits"] else losses
@@ -117,6 +118,8 @@ class GatedModel(symbolic_build.BuiltModel):
     self._logs = logs
 
   def _check(self, losses, loss_weights, rate_loss):
+    names = [block.name for block in graphs.gated_calls(self)]
+    model_checks.check_columns(self.output["gates"], names)
     num_replicas = self.distribute_strategy.num_replicas_in_sync
     for name, each in losses.items():
       task_losses.check_fits(each, self.output[name], num_replicas=num_replicas)
@@ -181,12 +184,21 @@ class GatedModel(symbolic_build.BuiltModel):
         # Gradients are summed over replicas: each brings its share.
         loss = task + tf.cast(rate, task.dtype) / replicas.num_replicas()
         scaled = self.optimizer.scale_loss(loss)
-      variables = self.trainable_variables
-      gradients = tape.gradient(scaled, variables)
-      gradients = loss_scaling.equally_finite(self.optimizer, gradients)
-      self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+      self._learn(tape, scaled)
     self._logs.record_losses(losses, task, rate, place)
     return self._record(outputs, labels, weights)
+
+  def _learn(self, tape, loss):
+    variables = self.trainable_variables
+    if not variables:
+      # As Keras does; optimizers fail on no gradients at all.
+      warnings.warn(
+          "The model does not have any trainable weights.", stacklevel=2
+      )
+      return
+    gradients = tape.gradient(loss, variables)
+    gradients = loss_scaling.equally_finite(self.optimizer, gradients)
+    self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
   def test_step(self, data: Any) -> dict[str, tf.Tensor]:
     images, labels, weights = self._unpack(data)
@@ -218,7 +230,7 @@ class GatedModel(symbolic_build.BuiltModel):
     """This replica's losses: by output, all together, and of the rate."""
     losses = self._objective.task_losses(outputs, labels, weights)
     task = self._objective.task(losses, self.losses)
-    rate = self._objective.rate(outputs["gates"], place, self.macs.branches)
+    rate = self._objective.rate(outputs["gates"], place, self._logs.branches)
     return losses, task, rate
 
   def _record(self, outputs, labels, weights):
@@ -226,7 +238,7 @@ class GatedModel(symbolic_build.BuiltModel):
     return self.get_metrics_result()
 
   def get_metrics_result(self) -> dict[str, tf.Tensor]:
-    return self._logs.results(self.macs)
+    return self._logs.results()
 
   def make_train_function(
       self, force: bool = False

@@ -6,35 +6,48 @@ from typing import Any
 import keras
 
 from pgates import graphs
-from pgates.costs import model_macs
 from pgates.training import losses
 
 
 def check_outputs(outputs: Any, names: Sequence[str]) -> None:
-  """Raises a ValueError unless outputs are a dictionary with these names."""
-  if not isinstance(outputs, dict) or not set(names) <= set(outputs):
+  """Raises a ValueError unless outputs are a dictionary with these names.
+
+  Args:
+    outputs: of the model.
+    names: what it must hold beside outputs of the task; there is one of those,
+      or several.
+  """
+  if (
+      not isinstance(outputs, dict)
+      or not set(names) <= set(outputs)
+      or set(names) == set(outputs)
+  ):
     raise ValueError(
-        f"A GatedModel's outputs are a dict of {names}, as made by "
-        f"`pgates.gated_outputs`. Received: {outputs}"
+        f"A GatedModel's outputs are a dict of {names} and the outputs of its "
+        "task, usually 'logits', as made by `pgates.gated_outputs`. Received: "
+        f"{outputs}"
     )
 
 
-def check_columns(
-    gates: keras.KerasTensor, counted: model_macs.ModelMacs
-) -> None:
+def check_columns(gates: keras.KerasTensor, names: Sequence[str]) -> None:
   """Raises a ValueError unless each gated block has a column.
 
   Args:
     gates: [batch, columns], an output of the model.
-    counted: the `ModelMacs` of the model.
+    names: of the gated blocks, in call order.
   """
   columns = gates.shape[-1]
-  if columns != len(counted.branches):
+  if columns != len(names):
     raise ValueError(
-        f"The output 'gates' has {columns} columns for "
-        f"{len(counted.branches)} gated blocks: {counted.names}. Stack the "
-        "gates of all of them, in call order."
+        f"The output 'gates' has {columns} columns for {len(names)} gated "
+        f"blocks: {tuple(names)}. Stack the gates of all of them, in call "
+        "order."
     )
+
+
+def has_fixed_sizes(model: keras.Model) -> bool:
+  """Whether all sizes but the batch's are known, so that work is countable."""
+  return all(None not in tensor.shape[1:] for tensor in model.inputs)
 
 
 def check_loss_weights(
@@ -65,10 +78,16 @@ def check_targets(rate_loss: losses.TargetRateLoss, model: keras.Model) -> None:
     raise ValueError(
         f"`rate_loss` must be a pgates.TargetRateLoss. Received: {rate_loss!r}"
     )
+  if rate_loss.share == "macs" and not has_fixed_sizes(model):
+    raise ValueError(
+        "TargetRateLoss(share='macs') needs multiply-adds, which need sizes. "
+        f"{model.name} takes {[tuple(t.shape) for t in model.inputs]}: build "
+        "it with a full input shape, or give share='gates'."
+    )
   targets = rate_loss.target_rate
   if not isinstance(targets, list):
     return
-  names = model.macs.names
+  names = [block.name for block in graphs.gated_calls(model)]
   if len(targets) != len(names):
     raise ValueError(
         f"{len(targets)} target rates for {len(names)} blocks ({names}). Give "

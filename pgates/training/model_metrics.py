@@ -52,7 +52,8 @@ def by_output(
     ValueError: if an output or a metric is not known.
   """
   if not isinstance(metrics, dict):
-    metrics = {"logits": metrics or ()}
+    has_any = metrics or "logits" in names
+    metrics = {"logits": metrics or ()} if has_any else {}
   unknown = sorted(set(metrics) - set(names))
   if unknown:
     raise ValueError(

@@ -55,9 +55,12 @@ def by_output(
 
 
 def _check(loss, name):
-  if not isinstance(loss, keras.losses.Loss) or not loss.get_config().get(
-      "from_logits", True
-  ):
+  # Other outputs may be probabilities.
+  of_logits = name != "logits" or (
+      isinstance(loss, keras.losses.Loss)
+      and loss.get_config().get("from_logits", True)
+  )
+  if not isinstance(loss, keras.losses.Loss) or not of_logits:
     raise ValueError(
         "`loss` must be a keras.losses.Loss of logits, such as "
         "keras.losses.SparseCategoricalCrossentropy(from_logits=True), or a "

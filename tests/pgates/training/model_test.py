@@ -555,3 +555,15 @@ def test_target_of_one_is_for_blocks_without_a_gate():
   np.testing.assert_allclose(
       logs["rate_loss"], (rates[1] - 0.5) ** 2 / 3, rtol=1e-5
   )
+
+
+def test_frozen_network_is_evaluated_in_fit_and_warned_of():
+  model = toys.make_model([toys.independent(0.4)])
+  model.trainable = False
+  model.compile("adam")
+  before = model.get_weights()
+  with pytest.warns(UserWarning, match="not have any trainable weights"):
+    history = model.fit(toys.examples(4), np.arange(4), verbose=0).history
+  assert np.isfinite(history["loss"][0])
+  for old, new in zip(before, model.get_weights(), strict=True):
+    np.testing.assert_array_equal(old, new)
