@@ -101,7 +101,11 @@ def _links(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", *(f"docs/{n}.md" for n in ("training", "export"))]
+    "name",
+    [
+        "README.md",
+        *(f"docs/{n}.md" for n in ("training", "export", "your_network")),
+    ],
 )
 def test_links_lead_somewhere(name):
   source = _ROOT / name

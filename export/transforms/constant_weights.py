@@ -64,11 +64,11 @@ class _Constants:
     inference = {"training": False} if "training" in parameters else {}
     self._arguments = inference
 
-  def call(self, inputs):
+  def call(self, *inputs):
     outputs, _ = self._layer.stateless_call(
         [tf.constant(value) for value in self._trainable],
         [tf.constant(value) for value in self._others],
-        inputs,
+        *inputs,
         **self._arguments,
     )
     return outputs
@@ -132,8 +132,12 @@ class Frozen(keras.layers.Layer):
   def build(self, *_):
     pass
 
-  def call(self, inputs, **unused):  # Keras repeats masks of the old call.
-    return self.constants.call(inputs)
+  # Keras repeats masks of the old call.
+  def call(self, inputs, *more, **unused):
+    return self.constants.call(inputs, *more)
+
+  def compute_output_spec(self, inputs, *more, **unused):
+    return self.inner.compute_output_spec(inputs, *more)
 
   def compute_output_shape(self, input_shape):
     return self.inner.compute_output_shape(input_shape)

@@ -31,6 +31,10 @@ def unsettled(model):
       variable.assign(generator.uniform(0.7, 1.3, variable.shape))
     elif name in ("beta", "bias"):
       variable.assign(generator.normal(0, 0.1, variable.shape))
+  for layer in model.layers:
+    if type(layer).__name__ == "LayerScale":
+      # Branches of ConvNeXt start at a millionth.
+      layer.gamma.assign(generator.uniform(0.2, 0.5, layer.gamma.shape))
   norms = [
       layer
       for layer in model.layers
@@ -95,8 +99,8 @@ def vit(num_layers, size, dimension=8, patch=4):
 
 
 def images_of(model, count=5, seed=0):
-  """Images of the size that a network takes, in [0, 1]."""
-  shape = (count, *model.inputs[0].shape[1:])
+  """Images of the size that a network takes, or of 8, in [0, 1]."""
+  shape = (count, *(size or 8 for size in model.inputs[0].shape[1:]))
   generator = np.random.default_rng(seed)
   return generator.uniform(0, 1, shape).astype("float32")
 
@@ -134,7 +138,9 @@ def spread(gated, images):
   generator = np.random.default_rng(3)
   for block in pgates.gated_blocks(gated):
     for variable in (block.gate.hidden.kernel, block.gate.logit.kernel):
-      variable.assign(generator.normal(0, 1, variable.shape))
+      # So that a gate of many channels is no surer than one of few.
+      deviation = variable.shape[0] ** -0.5
+      variable.assign(generator.normal(0, deviation, variable.shape))
   for i, block in enumerate(pgates.gated_blocks(gated)):
     logits = gated(images, training=False)["gate_logits"][:, i]
     block.gate.logit.bias.assign_sub([np.median(logits) + 1e-3])

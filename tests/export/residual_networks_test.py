@@ -1,0 +1,120 @@
+"""Exports of networks of others, whose blocks were found and gated."""
+
+from ai_edge_litert import interpreter
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import exporting
+from export import variants
+from export.checks import self_check
+from export.decisions import dropped_blocks
+from export.inputs import data as data_lib
+from export.saved_model import serving
+from export.tflite import conversion
+import image_data
+import pgates
+from tests.helpers import residual_networks as networks
+
+
+def _gated(make, **kwargs):
+  """A gated network whose gates differ between images, and images."""
+  model = make()
+  gated = pgates.gate_residuals(model, min_share=0, **kwargs)
+  images = networks.images_of(model, 8)
+  networks.spread(gated, images)
+  expected = pgates.with_strategy(gated, "map")(images, training=False)
+  assert 0 < np.mean(expected["gates"]) < 1
+  return gated, images, {k: np.asarray(v) for k, v in expected.items()}
+
+
+@pytest.fixture(name="toy", scope="module")
+def _toy():
+  return _gated(networks.toy)
+
+
+def _assert_near(received, expected):
+  np.testing.assert_array_equal(received["gates"], expected["gates"])
+  np.testing.assert_allclose(
+      received["logits"], expected["logits"], rtol=1e-3, atol=1e-4
+  )
+
+
+def test_served_core_decides_and_computes_as_keras_does(toy):
+  gated, images, expected = toy
+  core = serving.make_core(gated, "map", execution="routed")
+  _assert_near(core(images), expected)
+  by_threshold = serving.make_core(gated, "threshold", execution="routed")
+  _assert_near(by_threshold(images, np.full(8, 0.5, np.float32)), expected)
+
+
+def test_attention_outside_of_a_block_is_frozen_too():
+  gated, images, expected = _gated(
+      lambda: networks.vit(1, 8), skip=["attention0"]
+  )
+  core = serving.make_core(gated, "map", execution="routed")
+  _assert_near(core(images), expected)
+
+
+def _run(content, images, **more):
+  runner = interpreter.Interpreter(model_content=content).get_signature_runner()
+  answers = [runner(images=image[None], **more) for image in images]
+  return {
+      name: np.concatenate([answer[name] for answer in answers])
+      for name in answers[0]
+  }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "make", [networks.toy, lambda: networks.vit(1, 8)], ids=["toy", "ViT"]
+)
+def test_tflite_file_skips_as_keras_does(make):
+  gated, images, expected = _gated(make)
+  content = conversion.convert(gated, dynamic=True)
+  answer = _run(content, images, threshold=np.float32(0.5))
+  np.testing.assert_array_equal(answer["gates"], expected["gates"])
+  np.testing.assert_allclose(
+      answer["probabilities"],
+      tf.nn.softmax(expected["logits"]),
+      rtol=1e-3,
+      atol=1e-5,
+  )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", ["none", "int8"])
+@pytest.mark.parametrize("form", ["saved_model", "tflite"])
+@pytest.mark.parametrize("gating", ["dynamic", "fixed"])
+def test_every_kind_of_export_passes_its_check(
+    toy, gating, form, quantization, tmp_path
+):
+  if form == "saved_model" and quantization != "none":
+    pytest.skip("SavedModels are of float32.")
+  gated, images, expected = toy
+  labels = expected["logits"].argmax(axis=-1)
+  batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
+  data = data_lib.Data(
+      examples=self_check.Examples(
+          images, labels, image_data.EvaluationPreparation((8, 8, 3))
+      ),
+      validation=batches,
+      calibration=images,
+      class_names=[str(i) for i in range(10)],
+  )
+  decided = dropped_blocks.decide(
+      gated, pgates.parse_strategy("map"), gating, batches
+  )
+  _, size, report = exporting.export_variant(
+      variants.Variant(gating, form, quantization),
+      decided,
+      data,
+      output_dir=str(tmp_path),
+      name="toy",
+      metadata={},
+  )
+  assert size > 0
+  if quantization == "none":
+    assert report.gate_agreement == 1
+  if gating == "dynamic" and quantization == "none":
+    assert report.accuracy == 1
