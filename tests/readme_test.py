@@ -23,8 +23,8 @@ def test_the_example_trains_and_skips():
   found = {}
   exec(compile(code, "README.md", "exec"), found)  # noqa: S102
   rng = np.random.default_rng(0)
-  images = rng.normal(size=(16, 28, 28, 1)).astype("float32")
-  model, fast = found["model"], found["fast"]
+  images = rng.normal(size=(16, 32, 32, 3)).astype("float32")
+  model, fast = found["gated"], found["fast"]
   before = [np.asarray(v) for v in model.trainable_variables]
   model.fit(images, np.arange(16) % 10, verbose=0)
   after = model.trainable_variables

@@ -14,6 +14,9 @@ _TEXT = (
 ).read_text("utf-8")
 
 
+_CODE = re.findall(r"```python\n(.*?)```", _TEXT, re.DOTALL)
+
+
 @pytest.mark.slow
 def test_its_lines_do_what_it_says(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
@@ -22,9 +25,8 @@ def test_its_lines_do_what_it_says(tmp_path, monkeypatch, capsys):
       "images": rng.uniform(size=(16, 32, 32, 3)).astype("float32"),
       "labels": np.arange(16) % 10,
   }
-  code = re.findall(r"```python\n(.*?)```", _TEXT, re.DOTALL)
-  assert len(code) == 4
-  for block in code:
+  assert len(_CODE) == 5
+  for block in _CODE[:-1]:
     exec(compile(block, "your_network.md", "exec"), found)  # noqa: S102
   printed = capsys.readouterr().out
   (shown,) = re.findall(r"\n\nprints\n\n((?: {4}.*\n)+)", _TEXT)
@@ -45,3 +47,26 @@ def test_its_table_is_of_the_network_it_names():
   pixels, channels, wide = 8 * 8, 24, 144
   count = pixels * (2 * channels * wide + 9 * wide)
   assert int(row.replace(",", "")) == count
+
+
+def test_the_blocks_of_own_code_train_and_skip():
+  found = {}
+  exec(compile(_CODE[-1], "your_network.md", "exec"), found)  # noqa: S102
+  rng = np.random.default_rng(0)
+  images = rng.normal(size=(16, 28, 28, 1)).astype("float32")
+  model, fast = found["model"], found["fast"]
+  before = [np.asarray(v) for v in model.trainable_variables]
+  model.fit(images, np.arange(16) % 10, verbose=0)
+  after = model.trainable_variables
+  assert all(
+      np.any(old != np.asarray(new))
+      for old, new in zip(before, after, strict=True)
+      if "bias" not in new.path
+  )
+  np.testing.assert_allclose(
+      fast.predict(images, verbose=0)["logits"],
+      model.predict(images, verbose=0)["logits"],
+      rtol=1e-4,
+      atol=1e-5,
+  )
+  keras.backend.clear_session()
