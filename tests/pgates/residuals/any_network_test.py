@@ -117,7 +117,7 @@ def test_frozen_batch_norm_keeps_its_statistics():
   model = networks.toy()
   model.get_layer("a1_norm").trainable = False
   gated = pgates.gate_residuals(model)
-  gated.compile("sgd")
+  gated.compile("sgd", run_eagerly=True)
   norms = [model.get_layer(name) for name in ("a1_norm", "b1_norm")]
   before = [np.copy(norm.moving_mean) for norm in norms]
   gated.fit(networks.images_of(model), np.arange(5), verbose=0)
@@ -160,7 +160,7 @@ def test_mixed_precision_keeps_variables_and_rounds_alike():
   np.testing.assert_array_equal(
       np.float32(opened["classes"]), np.float32(model(images, training=False))
   )
-  gated.compile("sgd")
+  gated.compile("sgd", run_eagerly=True)
   assert np.isfinite(gated.train_on_batch(images, np.arange(5))[0])
 
 

@@ -249,7 +249,12 @@ def test_multiply_adds_are_those_of_the_network_and_the_gates(toy):
 
 def test_it_trains_saves_and_loads(toy, tmp_path):
   gated = pgates.gate_residuals(toy)
-  gated.compile("adam", rate_loss=pgates.TargetRateLoss(0.6, share="macs"))
+  # To trace it would take longer.
+  gated.compile(
+      "adam",
+      rate_loss=pgates.TargetRateLoss(0.6, share="macs"),
+      run_eagerly=True,
+  )
   images = networks.images_of(toy, 12)
   before = [np.copy(v) for v in toy.trainable_variables]
   gated.fit(images, np.arange(12) % 10, batch_size=6, verbose=0)
