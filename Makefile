@@ -86,8 +86,8 @@ demo: $(STAMP) ## Train on digits with and without gates; export; report
 	$(RUN) -m export.export_model --name=digits --gating=auto,fixed \
 	  --format=saved_model,tflite \
 	  --quantization=none,float16,dynamic_range,int8 \
-	  --workdir="$(WORKDIR)/gated" --data_dir="$(DATA_DIR)" \
-	  --output_dir="$(WORKDIR)/export"
+	  --workdir="$(WORKDIR)/gated" --reference="$(WORKDIR)/ungated" \
+	  --data_dir="$(DATA_DIR)" --output_dir="$(WORKDIR)/export"
 	$(RUN) -m trainers.report \
 	  --workdir="$(WORKDIR)/gated" --reference="$(WORKDIR)/ungated" \
 	  --export="$(WORKDIR)/export" \

@@ -17,7 +17,8 @@ from export.tflite import conversion
 import pgates
 
 NAMES = (
-    "ungated",
+    "ungated",  # Trained without gates.
+    "all_open",  # The gated network with every gate open for good.
     "masked",
     "dynamic",
     "settled",
@@ -74,10 +75,10 @@ class Candidate:
 def of_rule(
     model: pgates.GatedModel, rule: pgates.Strategy
 ) -> Mapping[str, Candidate]:
-  """What decides every gate for each input, beside the ungated network."""
+  """What decides every gate for each input, beside all gates open."""
   blocks = range(len(pgates.gated_blocks(model)))
   return {
-      "ungated": without_gates(model, blocks),
+      "all_open": without_gates(model, blocks),
       "masked": Candidate(model, rule, "masked"),
       "dynamic": Candidate(model, rule),
   }

@@ -4,13 +4,15 @@
 
     python -m benchmarks.latency --workdir=RUN --output=...
 
-Candidates take turns. `ungated` is the reference; `removed` is the network
-without the blocks that the input closes, the limit of what skipping can reach;
+Candidates take turns. `all_open` is the network with every gate open for good;
+of a run with --reference, `ungated` is that run's network. Times are by the
+latter, where it is there. `removed` is the network without the blocks that the
+input closes, the limit of what skipping can reach;
 `masked` computes every branch and multiplies by the gate, as published code
 does; `dynamic` lets every gate decide. Of a run, also `settled`, `auto` and
 `fixed`, as `export.export_model` makes them, with their accuracies. `keras` is
-`masked` without export; ONNX Runtime and OpenVINO run the ungated network,
-where they and tf2onnx are installed.
+`masked` without export; ONNX Runtime and OpenVINO run the network that times
+are taken by, where they are installed (`requirements_benchmarks.txt`).
 
 The engines: `saved_model`, loaded by Python; `served`, the same files in a
 session of TensorFlow's C API, as TensorFlow Serving runs them; `tflite`.
@@ -28,13 +30,19 @@ import tensorflow as tf
 
 from benchmarks import environment
 from benchmarks import skipping
+from benchmarks import subjects
 from export.timing import interleaved
 from file_io import artifacts
 
 _OUTPUT = flags.DEFINE_string("output", None, "JSON to write", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run whose network to measure")
+_REFERENCE = flags.DEFINE_string(
+    "reference", None, "Run without gates to compare a run with"
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Of the run's data set")
-_NETWORK = flags.DEFINE_string("network", "ResNet50", "Of pgates; no workdir")
+_NETWORK = flags.DEFINE_string(
+    "network", "resnet50", "As of trainers.train; no workdir"
+)
 _SIZE = flags.DEFINE_integer("size", 224, "Pixels a side; without a workdir")
 _RATES = flags.DEFINE_list(
     "rates",
@@ -52,9 +60,11 @@ def main(argv):
   tf.get_logger().setLevel("WARNING")
   tf.config.threading.set_intra_op_parallelism_threads(_THREADS.value)
   if _WORKDIR.value is None:
-    subject = skipping.random_network(_NETWORK.value, _SIZE.value)
+    subject = subjects.random_network(_NETWORK.value, _SIZE.value)
   else:
-    subject = skipping.trained_network(_WORKDIR.value, _DATA_DIR.value)
+    subject = subjects.trained_network(
+        _WORKDIR.value, _DATA_DIR.value, _REFERENCE.value
+    )
   rows = []
   with tempfile.TemporaryDirectory() as folder:
     benchmark = skipping.Benchmark(
@@ -69,6 +79,7 @@ def main(argv):
       "weights": "random" if _WORKDIR.value is None else "trained",
       "image_shape": subject.images.shape[1:],
       "dense_macs": subject.model.macs.dense,
+      "reference": subject.reference,
       **environment.describe(_THREADS.value),
       "rows": rows,
   }

@@ -33,8 +33,8 @@ def series(rows, engine, batch_size):
     batch_size: of the rows to take.
 
   Returns:
-    name -> list of (executed share of MACs, time by that of the ungated
-    network), by rising share; without candidates that were not measured.
+    name -> list of (executed share of MACs, time by that of the reference), by
+    rising share; without candidates that were not measured.
   """
   found = {name: [] for name in _STYLES}
   for row in rows:
@@ -77,7 +77,8 @@ def draw(result):
     axis.set_xlim(0, 1.05)
     axis.set_ylim(0, None)
     axis.grid(alpha=0.3)
-  axes[0, 0].set_ylabel("time / ungated network")
+  reference = result.get("reference", "ungated").replace("_", " ")
+  axes[0, 0].set_ylabel(f"time / {reference} network")
   axes[0, 0].legend(fontsize="small")
   shape = "x".join(map(str, result["image_shape"][:2]))
   figure.suptitle(

@@ -1,6 +1,5 @@
 """Networks that skip blocks, timed beside networks that do not."""
 
-import dataclasses
 import pathlib
 import time
 
@@ -11,37 +10,16 @@ from benchmarks import candidates
 from benchmarks import engines
 from benchmarks import gated_networks
 from benchmarks import served
-from export.inputs import source as source_lib
 from export.timing import engines as exported
 from export.timing import interleaved
-import image_data
 import pgates
-
-_NUM_IMAGES = 256  # Of a run's test split.
-
-
-@dataclasses.dataclass(frozen=True)
-class Subject:
-  """A network to measure.
-
-  Args:
-    model: a `pgates.GatedModel` whose gates differ between images.
-    images: float32 [n, height, width, channels].
-    validation: batches of (images, labels) to decide on, or None.
-    test: batches of (images, labels) for accuracies, or None.
-  """
-
-  model: pgates.GatedModel
-  images: np.ndarray
-  validation: tf.data.Dataset | None = None
-  test: tf.data.Dataset | None = None
 
 
 class Benchmark:
   """Files of the networks, written once, and what they are measured on.
 
   Args:
-    subject: the network.
+    subject: a `subjects.Subject`.
     folder: for files.
     num_threads: of an operation, in each engine.
   """
@@ -58,10 +36,11 @@ class Benchmark:
         for format in ("saved_model", "tflite")
         for name, candidate in by_rule.items()
     }
-    self._ungated = by_rule["ungated"].model
+    self._all_open = by_rule["all_open"].model
+    self._reference = subject.ungated or self._all_open
     self._others = {
         "keras": engines.keras_model(subject.model),
-        **engines.other_runtimes(self._ungated, num_threads=num_threads),
+        **engines.other_runtimes(self._reference, num_threads=num_threads),
     }
     self._decisions = {}  # By open rate.
 
@@ -95,7 +74,7 @@ class Benchmark:
     macs = self._subject.model.macs.executed(gates).numpy()
     # The images nearest to the mean, so that a few stand for all.
     order = np.argsort(np.abs(macs - macs.mean()), kind="stable")[:batch_size]
-    share = float(macs[order].mean()) / self._ungated.macs.dense
+    share = float(macs[order].mean()) / self._reference.macs.dense
     result = {
         "rate": rate,
         "batch_size": batch_size,
@@ -109,8 +88,10 @@ class Benchmark:
       files = self._paths(networks, rate, format, batch_size)
       timed = self._time(files, format, images, threshold, repeats)
       for engine, times in timed.items():
-        result[engine] = interleaved.summary(times, "ungated")
-        for name, ratio in ratios_to_limit(times, share).items():
+        result[engine] = interleaved.summary(times, self._subject.reference)
+        for name, ratio in ratios_to_limit(
+            times, share, self._subject.reference
+        ).items():
           result[engine][name]["ratio_to_limit"] = ratio
       if self._subject.test is not None:
         result.setdefault("networks", {})[format] = self._measured(networks)
@@ -134,6 +115,9 @@ class Benchmark:
         "map" if rate == "map" else f"threshold:{self._decided(rate)[0]!r}"
     )
     found = dict(candidates.of_rule(model, rule))
+    if self._subject.ungated is not None:
+      always = pgates.parse_strategy("always_open")
+      found["ungated"] = candidates.Candidate(self._subject.ungated, always)
     if validation is not None:
       found |= candidates.decided(
           model, rule, validation, format=format, batch_size=len(gates)
@@ -187,7 +171,7 @@ class Benchmark:
         for name, network in networks.items()
         if name != "removed"  # For one image alone.
     }
-    dense = self._ungated.macs.dense
+    dense = self._reference.macs.dense
     return {
         name: {
             "accuracy": each["accuracy"],
@@ -215,48 +199,22 @@ def in_turn(functions, *inputs, repeats, clock=time.perf_counter):
   return interleaved.measure(calls, repeats=repeats, clock=clock)
 
 
-def ratios_to_limit(times, share):
+def ratios_to_limit(times, share, reference):
   """Times of skipping as ratios to the least that skipping can need.
 
   Args:
     times: name -> seconds, one a round.
-    share: executed multiply-adds by those of the ungated network.
+    share: executed multiply-adds by those of the reference.
+    reference: name of the network without gates.
 
   Returns:
     name -> median over rounds of the ratio to `removed`, the network without
     the blocks that the one image closes; where examples differ and so there is
-    none, `dynamic` alone by `ungated` x share.
+    none, `dynamic` alone by the reference x share.
   """
   if "removed" not in times:
-    ratio = interleaved.summary(times, "ungated")["dynamic"]["ratio"]
+    ratio = interleaved.summary(times, reference)["dynamic"]["ratio"]
     return {"dynamic": ratio / share}
   to_removed = interleaved.summary(times, "removed")
   names = {"dynamic", "settled", "auto"} & set(times)
   return {name: to_removed[name]["ratio"] for name in sorted(names)}
-
-
-def random_network(name, size):
-  """A network of random weights, and images that its gates tell apart."""
-  images = gated_networks.random_images((size, size, 3), 32)
-  model = getattr(pgates, name)(1000, input_shape=images.shape[1:])
-  gated_networks.randomize_batch_norms(model)
-  gated_networks.spread_gates(model, images)
-  return Subject(model, images)
-
-
-def trained_network(workdir, data_dir):
-  """The network of a run, and images of its test split."""
-  source = source_lib.open_source(workdir=workdir, data_dir=data_dir)
-
-  def batches(split):
-    return image_data.eval_batches(
-        source.dataset,
-        split,
-        batch_size=_NUM_IMAGES,
-        image_size=source.image_size,
-    )
-
-  images, _ = next(iter(batches("test")))
-  return Subject(
-      source.model, images.numpy(), batches("validation"), batches("test")
-  )

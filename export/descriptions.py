@@ -1,6 +1,5 @@
 """What is said of exports: in their files, and in the printed table."""
 
-from collections.abc import Iterable
 import dataclasses
 import sys
 from typing import Any
@@ -9,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from export import exporting
+from export import time_ratios
 from export import variants
 from export.checks import self_check
 from export.decisions import dropped_blocks
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 def title(variant: variants.Variant) -> str:
   """What a variant is called in what is printed."""
   quantized = variant.quantization != "none"
-  kind = f"{variant.format} {variant.gating}"
+  kind = f"{variant.format} {variant.gating.replace('_', ' ')}"
   return f"{kind} {variant.quantization}" if quantized else kind
 
 
@@ -86,8 +86,7 @@ def whole(
     source: source_lib.Source,
     strategy: pgates.Strategy,
     curve: list[Json],
-    rows: list[Json],
-    ungated: list[Json],
+    times: time_ratios.Times,
 ) -> Json:
   """What `export.json` holds, but for images that could not be read."""
   return {
@@ -96,14 +95,21 @@ def whole(
       "dataset": source.dataset.name,
       "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
       "threshold_curve": curve,
-      "variants": rows,
-      "ungated": ungated,
+      "variants": times.rows,
+      "references": times.references,
+      "limits": times.limits,
   }
 
 
-def print_table(rows: Iterable[Json]) -> None:
-  """Prints the variants of `export.json`, those of a format together."""
-  rows = sorted(rows, key=lambda row: row["format"])
+def print_table(exported: Json) -> None:
+  """Prints the files of an `export.json`, those of a format together.
+
+  Networks that the files are compared with come first.
+  """
+  references = exported["references"]
+  rows = sorted(
+      [*references, *exported["variants"]], key=lambda row: row["format"]
+  )
   print(
       f"{'variant':<32}{'accuracy':>10}{'MACs':>14}{'time':>7}{'bytes':>13}"
       f"{'Keras':>9}{'largest diff.':>15}{'gates equal':>13}"
@@ -121,4 +127,17 @@ def print_table(rows: Iterable[Json]) -> None:
           f"{100 * row['gate_agreement']:>12.2f}%"
       )
     print(line)
-  print("time: of the ungated network in the same format, in one run.")
+  for line in _explained(references):
+    print(line)
+
+
+def _explained(references):
+  names = {row["gating"] for row in references}
+  lines = []
+  if "ungated" in names:
+    lines.append("ungated: trained without gates, the run of --reference.")
+  if "all_open" in names:
+    lines.append("all open: the gated network with every gate open for good.")
+    first = references[0]["gating"].replace("_", " ")
+    lines.append(f"time: of that of `{first}`, same format, in one run.")
+  return lines

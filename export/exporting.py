@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from export import variants
 from export.checks import self_check
+from export.decisions import decided_networks
 from export.decisions import dropped_blocks
 from export.inputs import data as data_lib
 from export.saved_model import saved_models
@@ -58,16 +59,18 @@ def export_variant(
   return version.path, _size(version.path), report
 
 
-def write_ungated(
+def write_reference(
+    name: str,
     model: pgates.GatedModel,
     data: data_lib.Data,
     path: pathlib.Path,
     format: str,
 ) -> dict[str, Any]:
-  """Writes the network without gates as a variant is written, unchecked.
+  """Writes a network as a variant is written, unchecked, to be compared with.
 
   Args:
-    model: a network with gates.
+    name: stands for the gating in the row.
+    model: a network; its gates are opened for good.
     data: to measure on.
     path: of the file or folder.
     format: `saved_model` or `tflite`.
@@ -75,19 +78,17 @@ def write_ungated(
   Returns:
     What a row of `export.json` says of a variant, as far as it is known.
   """
-  blocks = pgates.gated_calls(model)
-  opened = [i for i, block in enumerate(blocks) if block.branch is not None]
-  whole = pgates.prune(model, [], always_open=opened)
+  whole = decided_networks.opened(model)
   decided = dropped_blocks.Decided(
       whole, pgates.parse_strategy("always_open"), whole
   )
   if format == "tflite":
     path.write_bytes(conversion.convert(whole, dynamic=False))
   else:
-    _write_saved_model(decided, data, path, "ungated", {})
+    _write_saved_model(decided, data, path, name, {})
   found = keras_results(decided, data.examples)
   return {
-      **dataclasses.asdict(variants.Variant("ungated", format)),
+      **dataclasses.asdict(variants.Variant(name, format)),
       "bytes": path.stat().st_size if path.is_file() else _size(path),
       "dense_macs": whole.macs.dense,
       "accuracy": found["keras_accuracy"],

@@ -17,6 +17,7 @@ from export.decisions import dropped_blocks
 from export.inputs import data as data_lib
 from export.inputs import source as source_lib
 from export.saved_model import saved_models
+from export.timing import costs as costs_lib
 from file_io import artifacts
 import image_data
 import pgates
@@ -24,20 +25,24 @@ import pgates
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """The flags of `export.export_model`, which documents them."""
+  """The flags of `export.export_model`, which documents them.
+
+  Their defaults are these.
+  """
 
   output_dir: str
   workdir: str | None = None
+  reference: str | None = None
   model: str | None = None
   import_modules: tuple[str, ...] = ()
   name: str = "model"
   gating: tuple[str, ...] = ("auto",)
   format: tuple[str, ...] = ("saved_model",)
   strategy: str = "map"
-  costs: str = "measured"
-  max_accuracy_drop: float = 0.1
-  cost_batch_size: int = 1
-  keep_probes: str | None = None
+  costs: str = auto_gating.Options.costs
+  max_accuracy_drop: float = auto_gating.Options.max_accuracy_drop
+  cost_batch_size: int = auto_gating.Options.batch_size
+  keep_probes: str | None = auto_gating.Options.keep_probes
   quantization: tuple[str, ...] = ("none",)
   dataset: str | None = None
   data_dir: str | None = None
@@ -74,27 +79,32 @@ def run(options: Options) -> None:
   path = output_dir / "export.json"
   if options.verify_only:
     exported = artifacts.read_json(path)
-    with _opened(options) as (source, data, _):
+    source = _source(options)
+    with _data(source, options) as (data, _):
       verify(source, data, exported, output_dir=output_dir)
     return
   names = [name_of(options.name, variant, chosen) for variant in chosen]
   destination.check(output_dir, names)
-  with _opened(options) as (source, data, bad_examples):
+  source = _source(options)
+  _check(source.model, chosen, strategy, options.costs)
+  reference = None
+  if options.reference is not None:
+    reference = source_lib.open_reference(options.reference, source)
+  with _data(source, options) as (data, bad_examples):
     output_dir.mkdir(parents=True, exist_ok=True)
     exported = export_all(
         *(source, data, chosen),
         strategy=strategy,
         options=options,
+        reference=reference,
     )
   artifacts.write_json(path, {**exported, "bad_examples": bad_examples.names})
-  descriptions.print_table([*exported["ungated"], *exported["variants"]])
+  descriptions.print_table(exported)
   print(f"Wrote {path}.")
 
 
-@contextlib.contextmanager
-def _opened(options):
-  """Yields `(Source, Data, BadExamples)`, and explains what cannot be read."""
-  source = source_lib.open_source(
+def _source(options):
+  return source_lib.open_source(
       workdir=options.workdir,
       model=options.model,
       import_modules=options.import_modules,
@@ -102,6 +112,20 @@ def _opened(options):
       data_dir=options.data_dir,
       image_size=options.image_size,
   )
+
+
+def _check(model, chosen, strategy, costs):
+  """Refuses, before any work, what cannot be decided about a network."""
+  strategy.check(model)
+  if costs in costs_lib.SOURCES:
+    return
+  for format in dict.fromkeys(v.format for v in chosen if v.gating == "auto"):
+    costs_lib.read(costs, model, format)
+
+
+@contextlib.contextmanager
+def _data(source, options):
+  """Yields `(Data, BadExamples)`, and explains what cannot be read."""
   bad_examples = image_data.BadExamples(options.max_bad_examples)
   with bad_examples.explained():
     data = data_lib.read_data(
@@ -112,7 +136,7 @@ def _opened(options):
         num_calibration=options.num_calibration,
         bad_examples=bad_examples,
     )
-    yield source, data, bad_examples
+    yield data, bad_examples
 
 
 def export_all(
@@ -122,6 +146,7 @@ def export_all(
     *,
     strategy: pgates.Strategy,
     options: Options,
+    reference: pgates.GatedModel | None = None,
 ) -> dict[str, Any]:
   """Exports all variants of a network.
 
@@ -131,6 +156,7 @@ def export_all(
     chosen: what to export.
     strategy: of the gates.
     options: the flags.
+    reference: a network without gates to compare with, or None.
 
   Returns:
     What `export.json` holds.
@@ -166,14 +192,16 @@ def export_all(
     rows.append(descriptions.row(variant, decided, data.examples, file, report))
   if any(variant.format == "saved_model" for variant in chosen):
     saved_models.write_models_config(output_dir)
-  ungated = []
+  times = time_ratios.Times(rows, [], {})
   if options.costs == "measured":
-    rows, ungated = time_ratios.add(
-        *(rows, source.model, data),
+    times = time_ratios.measure(
+        rows,
+        time_ratios.Networks(source.model, strategy, reference),
+        data,
         output_dir=output_dir,
         batch_size=options.cost_batch_size,
     )
-  return descriptions.whole(source, strategy, curve, rows, ungated)
+  return descriptions.whole(source, strategy, curve, times)
 
 
 def name_of(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 import pathlib
 import tempfile
 from typing import Any
@@ -10,8 +11,11 @@ import tensorflow as tf
 
 from export.decisions import choice
 from export.decisions import decided_networks
+from export.decisions import fastest
+from export.timing import block_costs
 from export.timing import block_times
 from export.timing import costs as costs_lib
+from export.timing import engines
 from export.timing import probes
 from export.timing import whole_times
 import pgates
@@ -44,7 +48,7 @@ class Chosen:
     decisions: of each block.
     rows: why.
     costs: that it was chosen by.
-    ratios: times of whole networks by that of the ungated one, where they were
+    ratios: times of whole networks by that of all blocks open, where they were
       measured.
     outcome: a sentence on what is exported.
   """
@@ -53,7 +57,7 @@ class Chosen:
   strategy: pgates.Strategy
   decisions: choice.Decisions
   rows: Sequence[choice.Row]
-  costs: costs_lib.Costs
+  costs: block_costs.Costs
   ratios: dict[str, float]
   outcome: str
 
@@ -88,7 +92,8 @@ def choose(
     options: how.
 
   Returns:
-    A `Chosen`; never slower than the ungated network where times were measured.
+    A `Chosen`: where times were measured, the fastest of the networks within
+    `max_accuracy_drop` that were timed as a whole.
 
   Raises:
     ValueError: if the file of costs is of another network.
@@ -98,23 +103,37 @@ def choose(
     return _nothing_to_choose(resolved, rule)
   costs = _costs(resolved, format, options)
   measure = decided_networks.Measurement(resolved, rule, validation_data)
-  decisions, rows = choice.choose(
+  steps = choice.choose(
       costs.blocks,
       decided_networks.of_network(resolved),
       measure,
       max_accuracy_drop=options.max_accuracy_drop / 100,
   )
-  found = Chosen(
-      *decided_networks.applied(resolved, rule, decisions),
-      decisions=decisions,
-      rows=rows,
+  step, ratios = steps[-1], {}
+  outcome = "Not timed as a whole: costs are of another machine."
+  if options.costs == "measured":
+    found = fastest.find(
+        steps,
+        measure,
+        functools.partial(
+            _ratios,
+            resolved,
+            rule,
+            measure.images(),
+            costs=costs,
+            format=format,
+        ),
+        max_accuracy_drop=options.max_accuracy_drop / 100,
+    )
+    step, ratios, outcome = found.step, found.ratios, found.outcome
+  return Chosen(
+      *decided_networks.applied(resolved, rule, step.decisions),
+      decisions=step.decisions,
+      rows=step.rows,
       costs=costs,
-      ratios={},
-      outcome="Not timed as a whole: costs are of another machine.",
+      ratios=dict(ratios),
+      outcome=outcome,
   )
-  if options.costs != "measured":
-    return found
-  return _not_slower(resolved, rule, found, measure, format, options)
 
 
 def restored(
@@ -137,63 +156,24 @@ def _costs(model, format, options):
   with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(options.keep_probes or temporary) / format
     probes.write(model, folder, format=format, batch_size=size)
-    return block_times.measure(folder)
+    return block_times.measure(
+        folder, functools.partial(engines.load, format=format)
+    )
 
 
-def _not_slower(model, rule, found, measure, format, options):
-  """The chosen network, or what is faster without losing accuracy."""
-  size = found.costs.batch_size
-  opened = tuple(
-      choice.OPEN if decision == choice.DECIDING else decision
-      for decision in found.decisions
-  )
-  ungated = tuple(
-      decision if block.branch is None else choice.OPEN
-      for decision, block in zip(
-          decided_networks.of_network(model),
-          pgates.gated_calls(model),
-          strict=True,
-      )
-  )
-  lowest = (
-      measure(decided_networks.of_network(model)).accuracy
-      - options.max_accuracy_drop / 100
-  )
-  candidates = {"auto": found.decisions, "ungated": ungated}
-  # The same without any gate, if that loses nothing.
-  if opened not in candidates.values() and measure(opened).accuracy >= lowest:
-    candidates["opened"] = opened
-  networks = {
-      name: decided_networks.applied(model, rule, decisions)
-      for name, decisions in candidates.items()
-  }
-  ratios = _ratios(networks, measure.images(), rule, format, size)
-  best = min(ratios, key=ratios.get)
-  model, strategy = networks[best]
-  return dataclasses.replace(
-      found,
-      model=model,
-      strategy=strategy,
-      decisions=candidates[best],
-      rows=[
-          dataclasses.replace(row, decision=decision)
-          for row, decision in zip(found.rows, candidates[best], strict=True)
-      ],
-      ratios=ratios,
-      outcome=_outcome(best, ratios),
-  )
-
-
-def _ratios(networks, images, rule, format, batch_size):
+def _ratios(model, rule, images, candidates, *, costs, format):
+  """Times of networks with decisions by that of all blocks open."""
   with tempfile.TemporaryDirectory() as temporary:
-    paths = {name: pathlib.Path(temporary) / name for name in networks}
-    for name, (network, strategy) in networks.items():
+    paths = {name: pathlib.Path(temporary) / name for name in candidates}
+    for name, decisions in candidates.items():
+      network, strategy = decided_networks.applied(model, rule, decisions)
       whole_times.write(network, strategy, paths[name], format)
     return whole_times.ratios(
         paths,
         images,
+        reference=fastest.REFERENCE,
         format=format,
-        batch_size=batch_size,
+        batch_size=costs.batch_size,
         threshold=rule.threshold,
     )
 
@@ -210,18 +190,3 @@ def _nothing_to_choose(model, rule):
       ratios={},
       outcome="The network has no gates: there is nothing to choose.",
   )
-
-
-def _outcome(best, ratios):
-  if best == "ungated":
-    return (
-        "No choice of gates is faster than the ungated network here "
-        f"({ratios['auto']:.2f} of its time): the ungated network is exported."
-    )
-  if best == "opened":
-    return (
-        f"Without any gate it takes {ratios['opened']:.2f} of the ungated "
-        f"network's time, with the gates that pay by themselves "
-        f"{ratios['auto']:.2f}: no gate is exported."
-    )
-  return f"It takes {ratios['auto']:.2f} of the ungated network's time."

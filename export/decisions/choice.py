@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from export.timing import costs as costs_lib
+from export.timing import block_costs
 
 REMOVED, OPEN, DECIDING = "removed", "open", "deciding"
 Decisions = tuple[str, ...]
@@ -41,14 +41,27 @@ class Row:
   accuracy: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Step:
+  """What has been decided after some changes.
+
+  Args:
+    decisions: of each block.
+    rows: why, in the order of the blocks.
+  """
+
+  decisions: Decisions
+  rows: tuple[Row, ...]
+
+
 def choose(
-    costs: Sequence[costs_lib.BlockCost],
+    costs: Sequence[block_costs.BlockCost],
     start: Decisions,
     measure: Callable[[Decisions], Measured],
     *,
     max_accuracy_drop: float,
-) -> tuple[Decisions, list[Row]]:
-  """Decides what becomes of each gate.
+) -> list[Step]:
+  """Decides what becomes of each gate, one change after the other.
 
   A branch is removed wherever that keeps the accuracy. Of the others, a gate
   keeps deciding only if that saves: (1 - open rate) x branch > gate; else it is
@@ -62,30 +75,61 @@ def choose(
     max_accuracy_drop: below that of `start`, a share.
 
   Returns:
-    The decisions, and a row for each block in the order of the blocks.
+    The steps from `start` to the choice, each of which keeps the accuracy.
   """
-  decisions = start
-  found = measure(decisions)
-  lowest = found.accuracy - max_accuracy_drop
-  rows = {
-      i: _row(costs[i], decisions[i], found, i) for i in range(len(decisions))
-  }
+  found = measure(start)
+  lowest = lowest_accuracy(found, max_accuracy_drop)
+  steps = [_step(costs, start, found, {})]
   refused = set()
   while True:
+    decisions = steps[-1].decisions
     change = _best_change(
         costs, decisions, found, measure, lowest=lowest, refused=refused
     )
     if change is None:
-      return decisions, [rows[i] for i in range(len(decisions))]
-    index, decisions, after = change
-    rows[index] = dataclasses.replace(
-        _row(costs[index], decisions[index], found, index),
+      return steps
+    index, changed, after = change
+    known = dict(enumerate(steps[-1].rows))
+    known[index] = dataclasses.replace(
+        _row(costs[index], changed[index], found, index),
         accuracy=after.accuracy,
     )
     found = after
-    for i, decision in enumerate(decisions):
-      if decision == DECIDING:
-        rows[i] = _row(costs[i], decision, found, i)
+    steps.append(_step(costs, changed, found, known))
+
+
+def lowest_accuracy(measured: Measured, max_accuracy_drop: float) -> float:
+  """What a network must reach that may lose so much, both shares."""
+  # Less than a rounding error of a mean is no loss.
+  return measured.accuracy - max_accuracy_drop - 1e-9
+
+
+def opened(step: Step, measure: Callable[[Decisions], Measured]) -> Step:
+  """A step whose deciding gates are all opened."""
+  decisions = tuple(
+      OPEN if decision == DECIDING else decision for decision in step.decisions
+  )
+  accuracy = measure(decisions).accuracy
+  rows = (
+      row
+      if row.decision == decision
+      else dataclasses.replace(row, decision=decision, accuracy=accuracy)
+      for row, decision in zip(step.rows, decisions, strict=True)
+  )
+  return Step(decisions, tuple(rows))
+
+
+def _step(costs, decisions, found, known):
+  """A step whose deciding gates are described as they are now."""
+  return Step(
+      decisions,
+      tuple(
+          _row(costs[i], decision, found, i)
+          if decision == DECIDING or i not in known
+          else known[i]
+          for i, decision in enumerate(decisions)
+      ),
+  )
 
 
 def _best_change(costs, decisions, found, measure, *, lowest, refused):
@@ -95,8 +139,7 @@ def _best_change(costs, decisions, found, measure, *, lowest, refused):
       continue
     changed = (*decisions[:index], decision, *decisions[index + 1 :])
     after = measure(changed)
-    # Less than a rounding error of a mean is no loss.
-    if after.accuracy >= lowest - 1e-9:
+    if after.accuracy >= lowest:
       return index, changed, after
     refused.add((index, decision))
   return None

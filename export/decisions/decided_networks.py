@@ -1,5 +1,6 @@
 """Networks with decisions about their gates, and what they do."""
 
+from collections.abc import Collection
 import dataclasses
 
 import numpy as np
@@ -34,6 +35,16 @@ def of_network(model: pgates.GatedModel) -> choice.Decisions:
     else:
       kinds.append(choice.OPEN if block.gate is None else choice.DECIDING)
   return tuple(kinds)
+
+
+def opened(
+    model: pgates.GatedModel, removed: Collection[int] = ()
+) -> pgates.GatedModel:
+  """A network without gates: blocks removed, and all others always open."""
+  blocks = enumerate(pgates.gated_calls(model))
+  there = {i for i, block in blocks if block.branch is not None}
+  removed = there & set(removed)
+  return pgates.prune(model, removed, always_open=sorted(there - removed))
 
 
 class Measurement:

@@ -49,9 +49,15 @@ def read_data(
     bad_examples: counts those that cannot be read.
 
   Raises:
-    ValueError: if images are of another size than the network takes, or there
-      are more or fewer names than classes.
+    ValueError: if images are of another size than the network takes, there are
+      more or fewer names than classes, or no validation images.
   """
+  if not source.dataset.num_examples("validation"):
+    raise ValueError(
+        f"{source.dataset.name} has no validation images, on which is decided "
+        "what becomes of each gate. Give a --dataset that has some, such as "
+        "image_folder:PATH with a folder `val` beside `train`."
+    )
 
   def batches(name):
     return image_data.eval_batches(

@@ -115,3 +115,34 @@ def _check_classes(model, dataset):
         f"The network has {num_logits} classes; {dataset.name} has "
         f"{dataset.num_classes}. Name its own data set with --dataset."
     )
+
+
+def open_reference(
+    workdir: str | os.PathLike, source: Source
+) -> pgates.GatedModel:
+  """Loads the network of a run without gates, to compare exports with.
+
+  Args:
+    workdir: folder of the finished run.
+    source: what is exported.
+
+  Returns:
+    Its network, which computes in float32.
+
+  Raises:
+    FileNotFoundError: if there is no model.
+    ValueError: if it has gates, other images or other classes.
+  """
+  model = _load(_path_of_model(workdir, None), ())
+  if any(block.gate is not None for block in pgates.gated_blocks(model)):
+    raise ValueError(
+        f"--reference is a run without gates, of trainers.train --gate=none. "
+        f"The network of {workdir} has gates."
+    )
+  _check_classes(model, source.dataset)
+  if image_shape(model) != image_shape(source.model):
+    raise ValueError(
+        f"--reference must take images of shape {image_shape(source.model)}, "
+        f"as the exported network. {workdir} takes {image_shape(model)}."
+    )
+  return precision.in_float32(model)

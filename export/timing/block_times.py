@@ -1,34 +1,53 @@
-"""What branch and gate of each block take on this machine."""
+"""What branch and gate of each block take on this machine.
+
+Needs NumPy and nothing of a network: it runs on devices, too.
+"""
 
 from collections.abc import Callable
+import json
 import os
 import pathlib
 import time
+from typing import Any
 
 import numpy as np
 
-from export.timing import costs as costs_lib
-from export.timing import engines
+from export.timing import block_costs
 from export.timing import interleaved
-from export.timing import probes
 
+MANIFEST = "probes.json"
 _REPEATS = 40
 _WARMUP = 5
 
 
+def read_manifest(folder: str | os.PathLike) -> dict[str, Any]:
+  """What `probes.write` says of a folder.
+
+  Raises:
+    FileNotFoundError: if it holds no probes.
+  """
+  path = pathlib.Path(folder) / MANIFEST
+  if not path.is_file():
+    raise FileNotFoundError(
+        f"{folder} holds no {MANIFEST}: give the folder that "
+        "export.export_model wrote with --keep_probes."
+    )
+  return json.loads(path.read_text())
+
+
 def measure(
     folder: str | os.PathLike,
+    load: Callable[..., Callable[[np.ndarray], object]],
     *,
     repeats: int = _REPEATS,
-    num_threads: int | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> costs_lib.Costs:
+) -> block_costs.Costs:
   """Measures the probes of a folder.
 
   Args:
     folder: that `probes.write` wrote.
+    load: `(path, threshold=...)` -> function of images, of the files' format.
     repeats: rounds that count.
-    num_threads: of TF-Lite; None for as many as there are cores.
     clock: returns seconds.
 
   Returns:
@@ -38,20 +57,20 @@ def measure(
     FileNotFoundError: if the folder holds no probes.
   """
   folder = pathlib.Path(folder)
-  manifest = probes.read_manifest(folder)
+  manifest = read_manifest(folder)
   blocks = []
   for i, (block, shape) in enumerate(
       zip(manifest["network"], manifest["shapes"], strict=True)
   ):
-    calls = _calls(folder, i, manifest["format"], shape, num_threads)
+    calls = _calls(folder, i, shape, load)
     branch = gate = 0.0
     if calls:
       times = interleaved.measure(
           calls, repeats=repeats, warmup=_WARMUP, clock=clock
       )
       branch, gate = _costs(times)
-    blocks.append(costs_lib.BlockCost(block["name"], branch, gate))
-  return costs_lib.Costs(
+    blocks.append(block_costs.BlockCost(block["name"], branch, gate))
+  return block_costs.Costs(
       tuple(blocks),
       unit="us",
       format=manifest["format"],
@@ -70,22 +89,20 @@ def _costs(times):
   return 1e6 * max(ran - skipped, 0.0), 1e6 * max(skipped - closed, 0.0)
 
 
-def _calls(folder, index, format, shape, num_threads):
-  suffix = ".tflite" if format == "tflite" else ""
-  deciding = folder / f"block{index:03}_deciding{suffix}"
-  if not deciding.exists():
+def _calls(folder, index, shape, load):
+  deciding = sorted(folder.glob(f"block{index:03}_deciding*"))
+  if not deciding:
     return {}
+  (deciding,) = deciding
+  closed = deciding.with_name(deciding.name.replace("deciding", "closed"))
   images = np.random.default_rng(index).uniform(size=shape).astype(np.float32)
-  paths = {
-      # All gates are above probability 0, and none is above 1.
-      "ran": (deciding, 0.0),
-      "skipped": (deciding, 1.0),
-      "closed": (folder / f"block{index:03}_closed{suffix}", 1.0),
-  }
   calls = {}
-  for name, (path, threshold) in paths.items():
-    run = engines.load(
-        path, format, threshold=threshold, num_threads=num_threads
-    )
+  # All gates are above probability 0, and none is above 1.
+  for name, path, threshold in (
+      ("ran", deciding, 0.0),
+      ("skipped", deciding, 1.0),
+      ("closed", closed, 1.0),
+  ):
+    run = load(path, threshold=threshold)
     calls[name] = lambda run=run: run(images)
   return calls

@@ -1,56 +1,23 @@
-"""What the branch and the gate of each block cost, and files of it."""
+"""The costs of a network's blocks: of its multiply-adds, or from a file."""
 
-from collections.abc import Mapping
-from collections.abc import Sequence
-import dataclasses
 import os
 import pathlib
 from typing import Any
 
+from export.timing import block_costs
 from file_io import artifacts
 import pgates
 
 SOURCES = ("measured", "macs")
 
 
-@dataclasses.dataclass(frozen=True)
-class BlockCost:
-  """Of one call of a block, for one batch.
-
-  Args:
-    name: of the block.
-    branch: what running the branch takes.
-    gate: what deciding takes, with the skipping itself.
-  """
-
-  name: str
-  branch: float
-  gate: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Costs:
-  """Of all blocks of a network.
-
-  Args:
-    blocks: in the order of the columns of `gates`.
-    unit: `us`, or `MACs`.
-    format: `saved_model` or `tflite`, that times were measured in; None for
-      multiply-adds.
-    batch_size: that times were measured at.
-  """
-
-  blocks: tuple[BlockCost, ...]
-  unit: str
-  format: str | None = None
-  batch_size: int = 1
-
-
-def from_macs(model: pgates.GatedModel) -> Costs:
+def from_macs(model: pgates.GatedModel) -> block_costs.Costs:
   """Multiply-adds for costs, where the target is another machine."""
   macs = model.macs
   rows = zip(macs.names, macs.branches, macs.gates, strict=True)
-  return Costs(tuple(BlockCost(*row) for row in rows), unit="MACs")
+  return block_costs.Costs(
+      tuple(block_costs.BlockCost(*row) for row in rows), unit="MACs"
+  )
 
 
 def fingerprint(model: pgates.GatedModel) -> list[dict[str, Any]]:
@@ -63,27 +30,9 @@ def fingerprint(model: pgates.GatedModel) -> list[dict[str, Any]]:
   ]
 
 
-def write(
-    path: str | os.PathLike,
-    costs: Costs,
-    network: Sequence[Mapping[str, Any]],
-    **more: Any,
-) -> None:
-  """Writes a file of costs.
-
-  Args:
-    path: of the JSON file.
-    costs: to write.
-    network: its `fingerprint`.
-    **more: for readers to know where it was measured.
-  """
-  value = {**dataclasses.asdict(costs), "network": list(network), **more}
-  artifacts.write_json(path, value)
-
-
 def read(
     path: str | os.PathLike, model: pgates.GatedModel, format: str
-) -> Costs:
+) -> block_costs.Costs:
   """Reads a file of `export.measure_costs`.
 
   Args:
@@ -118,8 +67,8 @@ def read(
         f"has {format}. Measure a file for each format, and export one format "
         "at a time."
     )
-  return Costs(
-      tuple(BlockCost(**block) for block in value["blocks"]),
+  return block_costs.Costs(
+      tuple(block_costs.BlockCost(**block) for block in value["blocks"]),
       unit=value["unit"],
       format=format,
       batch_size=value["batch_size"],

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 import os
-import pathlib
 
-from ai_edge_litert import interpreter as litert
 import numpy as np
 import tensorflow as tf
 
+from export.timing import lite_engine
 from file_io import library_messages
 
 Run = Callable[[np.ndarray], object]
@@ -34,29 +33,11 @@ def load(
     network.
   """
   if format == "tflite":
-    content = pathlib.Path(path).read_bytes()
-    return _tflite(content, threshold, num_threads or os.cpu_count())
+    with library_messages.filtered():
+      return lite_engine.load(
+          path, threshold=threshold, num_threads=num_threads
+      )
   return _saved_model(path, threshold)
-
-
-def _tflite(content, threshold, num_threads):
-  with library_messages.filtered():
-    interpreter = litert.Interpreter(
-        model_content=content, num_threads=num_threads
-    )
-    interpreter.allocate_tensors()
-  for detail in interpreter.get_input_details():
-    if "threshold" in detail["name"]:
-      value = np.full(detail["shape"], threshold, np.float32)
-      interpreter.set_tensor(detail["index"], value)
-    else:
-      index = detail["index"]
-
-  def run(images):
-    interpreter.set_tensor(index, images)
-    interpreter.invoke()
-
-  return run
 
 
 def _saved_model(path, threshold):

@@ -6,22 +6,21 @@ no probability is above, the first takes longer than the second by the gate;
 with one that all are above, longer than that by the branch.
 """
 
-import json
 import pathlib
 import shutil
 import tempfile
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from export.saved_model import graph_stripping
 from export.saved_model import serving
+from export.timing import block_times
 from export.timing import costs as costs_lib
+from export.timing import standalone
+from file_io import artifacts
 import pgates
 from pgates import graphs
-
-MANIFEST = "probes.json"
 
 
 def write(
@@ -60,22 +59,9 @@ def write(
       "shapes": shapes,
       "network": costs_lib.fingerprint(model),
   }
-  (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-
-
-def read_manifest(folder: pathlib.Path) -> dict[str, Any]:
-  """What `write` says of a folder.
-
-  Raises:
-    FileNotFoundError: if it holds no probes.
-  """
-  path = folder / MANIFEST
-  if not path.is_file():
-    raise FileNotFoundError(
-        f"{folder} holds no {MANIFEST}: give the folder that "
-        "export.export_model wrote with --keep_probes."
-    )
-  return json.loads(path.read_text())
+  artifacts.write_json(folder / block_times.MANIFEST, manifest)
+  if format == "tflite":
+    standalone.write(folder / standalone.NAME)
 
 
 def _blocks(model):

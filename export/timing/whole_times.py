@@ -1,4 +1,4 @@
-"""Whole networks timed beside the ungated one, in files."""
+"""Whole networks timed beside one of them, in files."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -26,16 +26,18 @@ def ratios(
     paths: Mapping[str, str | os.PathLike],
     images: np.ndarray,
     *,
+    reference: str,
     format: str,
     batch_size: int,
     threshold: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-  """Times of files as ratios to that of `ungated`.
+  """Times of files as ratios to that of one of them.
 
   Args:
-    paths: by name; one is called `ungated`.
+    paths: by name.
     images: float32 [n, height, width, channels]; 16 are run in turn.
+    reference: name of the file that ratios are to.
     format: `saved_model` or `tflite`.
     batch_size: of a call.
     threshold: of the gates, where a file takes one.
@@ -60,7 +62,7 @@ def ratios(
       warmup=1,
       clock=clock,
   )
-  found = interleaved.summary(times, "ungated")
+  found = interleaved.summary(times, reference)
   return {name: each["ratio"] for name, each in found.items()}
 
 

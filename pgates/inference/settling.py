@@ -61,16 +61,18 @@ class Settled(strategy.Strategy):
   def statistics_rule(self) -> str | None:
     return self.base.statistics_rule
 
-  def resolve(
-      self, model: keras.Model, validation_data: tf.data.Dataset | None
-  ) -> tuple[keras.Model, strategy.Strategy]:
-    calls = graphs.gated_calls(model)
-    gated = {i for i, block in enumerate(calls) if block.gate is not None}
-    if not gated:
+  def check(self, model: keras.Model) -> None:
+    if not _gated(model):
       raise ValueError(
           f"{self} settles gates, and {model.name} has none: give "
           "'always_open'."
       )
+
+  def resolve(
+      self, model: keras.Model, validation_data: tf.data.Dataset | None
+  ) -> tuple[keras.Model, strategy.Strategy]:
+    self.check(model)
+    gated = _gated(model)
     model, base = self.base.resolve(model, validation_data)
     rates = block_rates.BlockRates(model, str(base), validation_data)
     # Of a block that runs for exactly half, E = .5 would do both.
@@ -83,3 +85,9 @@ class Settled(strategy.Strategy):
     share = f":{self.argument!r}" if self.argument else ""
     base = "" if str(self.base) == "map" else f":{self.base}"
     return f"{self.name}{share}{base}"
+
+
+def _gated(model):
+  """Indices of the blocks that have a gate."""
+  calls = graphs.gated_calls(model)
+  return {i for i, block in enumerate(calls) if block.gate is not None}

@@ -70,6 +70,10 @@ class Strategy(abc.ABC):
     """
     return None
 
+  def check(self, model: keras.Model) -> None:
+    """Raises a ValueError, before any work, if it makes no sense of a model."""
+    del model  # Of most, every model will do.
+
   def resolve(
       self, model: keras.Model, validation_data: tf.data.Dataset | None
   ) -> tuple[keras.Model, "Strategy"]:

@@ -41,7 +41,7 @@ def _logits(candidate, images):
 
 
 def test_every_candidate_has_its_name(all_candidates):
-  assert {*all_candidates, "removed"} == set(candidates.NAMES)
+  assert {*all_candidates, "removed", "ungated"} == set(candidates.NAMES)
 
 
 def test_the_rule_is_that_of_masked_dynamic_and_settled(all_candidates, data):
@@ -51,11 +51,11 @@ def test_the_rule_is_that_of_masked_dynamic_and_settled(all_candidates, data):
     assert found[name]["accuracy"] == 1, name
   assert found["masked"]["macs"] == found["dynamic"]["macs"]
   assert found["settled"]["macs"] <= found["dynamic"]["macs"]
-  assert found["fixed"]["macs"] < found["ungated"]["macs"]
+  assert found["fixed"]["macs"] < found["all_open"]["macs"]
   assert pgates.gated_calls(all_candidates["fixed"].model)
 
 
-@pytest.mark.parametrize("name", ["ungated", "masked", "dynamic", "fixed"])
+@pytest.mark.parametrize("name", ["all_open", "masked", "dynamic", "fixed"])
 @pytest.mark.parametrize("format", ["saved_model", "tflite"])
 def test_a_file_computes_what_keras_does(
     all_candidates, name, format, tmp_path

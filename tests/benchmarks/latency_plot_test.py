@@ -18,9 +18,9 @@ def _row(batch_size, share, ratios, engine="served"):
 
 
 ROWS = [
-    _row(1, 1.0, {"ungated": 1.0, "dynamic": 1.1, "removed": 1.0}),
-    _row(1, 0.5, {"ungated": 1.0, "dynamic": 0.7, "removed": 0.6}),
-    _row(8, 0.5, {"ungated": 1.0, "dynamic": 0.8, "masked": 1.2}),
+    _row(1, 1.0, {"all_open": 1.0, "dynamic": 1.1, "removed": 1.0}),
+    _row(1, 0.5, {"all_open": 1.0, "dynamic": 0.7, "removed": 0.6}),
+    _row(8, 0.5, {"all_open": 1.0, "dynamic": 0.8, "masked": 1.2}),
 ]
 
 
@@ -36,6 +36,7 @@ def test_each_engine_and_batch_size_has_a_panel_of_its_curves():
   result = {
       "network": "resnet",
       "weights": "random",
+      "reference": "all_open",
       "image_shape": [32, 32, 3],
       "threads": 2,
       "rows": ROWS,

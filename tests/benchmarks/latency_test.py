@@ -17,7 +17,7 @@ def test_the_program_writes_what_it_measured(tmp_path):
   output = tmp_path / "latency.json"
   command = [
       *[sys.executable, "-m", "benchmarks.latency", f"--output={output}"],
-      *["--network=ResNet18", "--size=32", "--rates=map", "--batch_sizes=1"],
+      *["--network=resnet18", "--size=32", "--rates=map", "--batch_sizes=1"],
       "--repeats=2",
   ]
   done = subprocess.run(
@@ -25,6 +25,7 @@ def test_the_program_writes_what_it_measured(tmp_path):
   )
   assert done.returncode == 0, done.stderr
   result = json.loads(output.read_text())
+  assert result["reference"] == "all_open"
   assert result["network"] == "resnet18" and result["weights"] == "random"
   assert result["image_shape"] == [32, 32, 3]
   (row,) = result["rows"]

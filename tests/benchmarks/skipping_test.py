@@ -7,6 +7,7 @@ import tensorflow as tf
 from benchmarks import candidates
 from benchmarks import gated_networks
 from benchmarks import skipping
+from benchmarks import subjects
 import pgates
 from tests.helpers import gated_networks as networks
 
@@ -24,13 +25,13 @@ def model():
 @pytest.fixture(scope="module")
 def benchmark(model, tmp_path_factory):
   return skipping.Benchmark(
-      skipping.Subject(model, IMAGES),
+      subjects.Subject(model, IMAGES),
       folder=tmp_path_factory.mktemp("benchmark"),
       num_threads=1,
   )
 
 
-def _ungated_macs(model):
+def _open_macs(model):
   blocks = range(len(pgates.gated_blocks(model)))
   return pgates.prune(model, [], always_open=blocks).macs.dense
 
@@ -46,9 +47,9 @@ def test_a_row_counts_what_its_images_execute(
   executed = always + gates @ branches
   # Of the images nearest to the mean.
   nearest = np.sort(np.abs(executed - executed.mean()))[:batch_size]
-  share = row["executed_share_of_macs"] * _ungated_macs(model)
+  share = row["executed_share_of_macs"] * _open_macs(model)
   assert abs(share - executed.mean()) <= nearest.max() + 1
-  names = {"ungated", "masked", "dynamic"}
+  names = {"all_open", "masked", "dynamic"}
   if batch_size == 1:
     assert row["threshold"] == 0.5
     names.add("removed")
@@ -66,7 +67,7 @@ def test_the_rate_opens_all_gates_or_none(benchmark, model, rate):
   row = benchmark.run(rate, 2, repeats=1)
   # The gates themselves are always computed.
   executed = model.macs.always + float(rate) * sum(model.macs.branches)
-  expected = executed / _ungated_macs(model)
+  expected = executed / _open_macs(model)
   assert row["executed_share_of_macs"] == pytest.approx(expected)
   assert row["gate_patterns"] == 1
 
@@ -83,21 +84,24 @@ def test_of_labelled_data_every_candidate_is_measured(
     return {"settled": dynamic, "auto": dynamic, "fixed": fixed}
 
   monkeypatch.setattr(candidates, "decided", decided)
+  ungated = networks.resnet(gate="none")
   outputs = pgates.with_strategy(model, "map").predict(IMAGES, verbose=0)
   labels = outputs["logits"].argmax(axis=-1)
   labels[:6] = (labels[:6] + 1) % 10
   data = tf.data.Dataset.from_tensor_slices((IMAGES, labels)).batch(8)
   row = skipping.Benchmark(
-      skipping.Subject(model, IMAGES, data, data),
+      subjects.Subject(model, IMAGES, data, data, ungated),
       folder=tmp_path,
       num_threads=1,
   ).run("map", 1, repeats=1)
   assert calls == [("saved_model", 1), ("tflite", 1)]
   for engine in ("served", "tflite"):
     assert set(row[engine]) == set(candidates.NAMES)
+    assert row[engine]["ungated"]["ratio"] == 1
   for measured in row["networks"].values():
     assert measured["dynamic"]["accuracy"] == pytest.approx(18 / 24)
     assert measured["ungated"]["share_of_macs"] == 1
+    assert measured["all_open"]["accuracy"] != measured["ungated"]["accuracy"]
     assert measured["fixed"]["share_of_macs"] < 1
 
 
@@ -112,34 +116,27 @@ def test_candidates_of_an_engine_get_the_same_inputs_from_before_the_clock():
 
   images, threshold = tf.constant(IMAGES[:1]), tf.constant([0.5])
   times = skipping.in_turn(
-      {"ungated": candidate, "dynamic": candidate},
+      {"all_open": candidate, "dynamic": candidate},
       *(images, threshold),
       repeats=3,
       clock=clock,
   )
   # Between two readings of the clock, nothing but the one call.
-  assert times == {"ungated": [2] * 3, "dynamic": [2] * 3}
+  assert times == {"all_open": [2] * 3, "dynamic": [2] * 3}
   # The very same objects: nothing is sliced or converted in a call.
   assert len(received) == 2 * (3 + 2)
   assert all(each[1] is images and each[2] is threshold for each in received)
 
 
 def test_the_limit_is_the_network_without_the_blocks():
-  times = {"ungated": [1.0, 4.0], "dynamic": [0.6, 2.4], "removed": [0.5, 2.0]}
-  assert skipping.ratios_to_limit(times, share=0.4) == pytest.approx(
+  times = {"all_open": [1.0, 4.0], "dynamic": [0.6, 2.4], "removed": [0.5, 2.0]}
+  assert skipping.ratios_to_limit(times, 0.4, "all_open") == pytest.approx(
       {"dynamic": 1.2}
   )
 
 
-def test_the_limit_of_mixed_examples_is_their_share_of_the_ungated_time():
-  times = {"ungated": [1.0, 4.0], "dynamic": [0.6, 2.4]}
-  assert skipping.ratios_to_limit(times, share=0.4) == pytest.approx(
+def test_the_limit_of_mixed_examples_is_their_share_of_the_time_of_all():
+  times = {"all_open": [1.0, 4.0], "dynamic": [0.6, 2.4]}
+  assert skipping.ratios_to_limit(times, 0.4, "all_open") == pytest.approx(
       {"dynamic": 1.5}
   )
-
-
-def test_random_network_has_gates_that_differ():
-  subject = skipping.random_network("ResNet18", 32)
-  decided = pgates.with_strategy(subject.model, "map")
-  outputs = decided.predict(subject.images, verbose=0)
-  assert len(np.unique(outputs["gates"], axis=0)) > 4

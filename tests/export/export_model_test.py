@@ -53,6 +53,7 @@ OUT = "--output_dir=out"
 # The argument, and the option that it makes; none is the default.
 GIVEN = {
     "--workdir=runs/a": {"workdir": "runs/a"},
+    "--reference=runs/plain": {"reference": "runs/plain"},
     "--model=a.keras": {"model": "a.keras"},
     "--import_modules=a.b,c": {"import_modules": ["a.b", "c"]},
     "--output_dir=elsewhere": {"output_dir": "elsewhere"},

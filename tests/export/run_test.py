@@ -1,5 +1,6 @@
 """Tests of `export.run`."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -17,12 +18,15 @@ from export import run
 from export import variants
 from export.checks import comparison
 from export.decisions import auto_gating
+from export.timing import costs as costs_lib
 from export.timing import whole_times
+from file_io import artifacts
 import image_data
 import pgates
 from tests.helpers import damaged_images
 from tests.helpers import gated_networks
 from tests.helpers import server_loader
+from tests.helpers import training_runs
 
 
 def _export(**options):
@@ -254,13 +258,62 @@ def test_bad_options_are_refused_before_any_work(tmp_path, options, message):
   assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strategy": "settled"}, "settled settles gates.*has none"),
+        ({"costs": "COSTS"}, "holds the costs of another network"),
+        ({"costs": "NONE"}, "There is no file"),
+        ({"reference": "GATED"}, "--reference is a run without gates"),
+    ],
+)
+def test_what_does_not_fit_the_network_is_refused_before_any_work(
+    tmp_path, tiny_run, plain_run, monkeypatch, options, message
+):
+  monkeypatch.setattr(run, "export_all", None)
+  other = pgates.CifarResNet(14)
+  value = costs_lib.from_macs(other).as_json(costs_lib.fingerprint(other))
+  artifacts.write_json(tmp_path / "costs.json", value)
+  places = {
+      "COSTS": tmp_path / "costs.json",
+      "NONE": tmp_path / "none.json",
+      "GATED": tiny_run,
+  }
+  options = {name: places.get(value, value) for name, value in options.items()}
+  workdir = plain_run if "strategy" in options else tiny_run
+  with pytest.raises((ValueError, OSError), match=message):
+    _export(
+        workdir=workdir,
+        output_dir=tmp_path / "out",
+        gating=("auto",),
+        **options,
+    )
+  assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def plain_run(tmp_path_factory, data_dir):
+  """As a finished run without gates leaves it, untrained."""
+  folder = tmp_path_factory.mktemp("plain")
+  config = training_runs.config(
+      *(*training_runs.TINY, f"--data_dir={data_dir}", "--gate=none")
+  )
+  artifacts.write_json(
+      folder / "config.json", {"settings": dataclasses.asdict(config)}
+  )
+  network = pgates.CifarResNet(8, input_shape=(8, 8, 1), gate="none")
+  network.save(folder / "model.keras")
+  return folder
+
+
 @pytest.fixture(scope="module", name="auto")
-def _auto(tmp_path_factory, tiny_run):
+def _auto(tmp_path_factory, tiny_run, plain_run):
   folder = tmp_path_factory.mktemp("auto")
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(whole_times, "ROUNDS", (2, 4))
     _export(
         workdir=tiny_run,
+        reference=plain_run,
         output_dir=folder,
         name="digits",
         gating=("auto", "fixed"),
@@ -288,23 +341,40 @@ def test_gates_are_chosen_for_each_format_and_the_choice_explained(auto):
   assert json.loads(asset.read_text())["auto"] == chosen
 
 
-def test_every_file_is_timed_beside_the_ungated_network(auto, capsys):
+def test_every_file_is_timed_beside_networks_without_gates(auto, capsys):
   described = json.loads((auto / "export.json").read_text())
   for row in described["variants"]:
     assert row["time_ratio"] > 0
-  assert [row["format"] for row in described["ungated"]] == [
-      *("saved_model", "tflite")
+  references = described["references"]
+  assert [(row["gating"], row["format"]) for row in references] == [
+      (gating, format)
+      for format in ("saved_model", "tflite")
+      for gating in ("ungated", "all_open")
   ]
-  for row in described["ungated"]:
-    assert row["gating"] == "ungated" and row["time_ratio"] == 1
+  for row in references:
+    assert (row["time_ratio"] == 1) == (row["gating"] == "ungated")
     assert row["macs"] >= row["dense_macs"] > 0 and row["bytes"] > 0
-  descriptions.print_table([*described["ungated"], *described["variants"]])
-  lines = capsys.readouterr().out.splitlines()[1:-1]
-  assert [line.split()[:2] for line in lines] == [
-      *(["saved_model", "ungated"], ["saved_model", "auto"]),
-      *(["saved_model", "fixed"], ["tflite", "ungated"]),
-      *(["tflite", "auto"], ["tflite", "fixed"]),
+  assert {*described["limits"]} == {"saved_model", "tflite"}
+  descriptions.print_table(described)
+  lines = capsys.readouterr().out.splitlines()[1:]
+  assert [line.split("  ")[0] for line in lines[:8]] == [
+      f"{format} {gating}"
+      for format in ("saved_model", "tflite")
+      for gating in ("ungated", "all open", "auto", "fixed")
   ]
+  assert lines[-1] == "time: of that of `ungated`, same format, in one run."
+
+
+def test_reference_is_the_network_of_its_run(auto, plain_run, data_dir):
+  """Not the gated one with its gates opened."""
+  rows = json.loads((auto / "export.json").read_text())["references"]
+  model = pgates.load_model(plain_run / "model.keras")
+  dataset = image_data.open_dataset("digits", data_dir=data_dir)
+  batches = image_data.eval_batches(dataset, "test", batch_size=70)
+  images, labels = next(iter(batches))
+  classes = model.predict(images, verbose=0)["logits"].argmax(-1)
+  assert rows[0]["accuracy"] == np.mean(classes == labels.numpy())
+  assert rows[0]["macs"] == model.macs.dense < rows[1]["macs"] * 1.001
 
 
 @pytest.mark.slow
@@ -351,6 +421,6 @@ def test_costs_of_another_machine_choose_as_those_of_this_one(
   assert [r["branch"] for r in row["auto"]["table"]] == [
       block["branch"] for block in measured
   ]
-  assert "time_ratio" not in row and described["ungated"] == []
+  assert "time_ratio" not in row and described["references"] == []
   with pytest.raises(ValueError, match="measured in the format tflite"):
     _export(output_dir=tmp_path / "other", num_examples=70, **options)

@@ -30,25 +30,27 @@ def sections(exported: dict[str, Any]) -> list[str]:
     List of HTML: a table, with a plot of the times where they were measured,
     and a picture of the blocks where gates were chosen.
   """
-  rows = [*exported.get("ungated", ()), *exported["variants"]]
+  references = _references(exported)
+  rows = [*references, *exported["variants"]]
   rows = sorted(rows, key=lambda row: list(_FORMATS).index(row["format"]))
+  first = _label(references[0]["gating"]) if references else ""
+  limits = exported.get("limits", {})
   bodies = [report_page.table(_COLUMNS, [_cells(row) for row in rows])]
   timed = [row for row in rows if "time_ratio" in row]
   if timed:
     plot = report_plots.svg(
         time_ratios,
         [(_name(row), row["time_ratio"]) for row in timed],
-        [_share(row, rows) for row in timed],
-        label="Time of each exported file by that of the ungated network",
+        [_share(row, references) for row in timed],
+        [limits.get(row["format"]) for row in timed],
+        reference=first,
+        label=f"Time of each exported file by that of `{first}`",
     )
     bodies.insert(0, plot)
   found = [
       report_page.section(
           "Exported files",
-          "Accuracy on the checked examples. Time: of the ungated network's in "
-          "the same format, in one run on the machine that exported; a "
-          "SavedModel in a session, as a server runs it. In proportion to its "
-          "multiply-adds a file would take the time of the mark.",
+          _explained(references, limits),
           *bodies,
       )
   ]
@@ -79,16 +81,48 @@ def _blocks(chosen):
 
 
 def _name(row):
-  parts = [_FORMATS[row["format"]], row["gating"]]
+  parts = [_FORMATS[row["format"]], _label(row["gating"])]
   if row["quantization"] != "none":
     parts.append(row["quantization"])
   return " ".join(parts)
 
 
-def _share(row, rows):
-  """Its multiply-adds by those of the ungated network; None if not known."""
-  ungated = [r["macs"] for r in rows if r["gating"] == "ungated"]
-  return row["macs"] / ungated[0] if ungated else None
+def _label(gating):
+  return gating.replace("_", " ")
+
+
+def _references(exported):
+  """Rows of the networks without gates that files are compared with."""
+  if "references" in exported:
+    return exported["references"]
+  # Older exports called the gated network with open gates ungated.
+  return [{**row, "gating": "all_open"} for row in exported.get("ungated", ())]
+
+
+def _explained(references, limits):
+  names = [row["gating"] for row in references]
+  parts = ["Accuracy on the checked examples."]
+  if "ungated" in names:
+    parts.append("Ungated: the network that was trained without gates.")
+  if names:
+    parts.append(
+        "All open: the gated network with every gate open for good, for which "
+        f"it was not trained. Time: of that of `{_label(names[0])}` in the "
+        "same format, in one run on the machine that exported; a SavedModel in "
+        "a session, as a server runs it. The upright mark is where a file "
+        "would be in proportion to its multiply-adds."
+    )
+  if limits:
+    parts.append(
+        "The diamond is the limit that was measured: no gates, and no blocks "
+        "that most validation images close."
+    )
+  return " ".join(parts)
+
+
+def _share(row, references):
+  """Its multiply-adds by those of the first reference; None if not known."""
+  return row["macs"] / references[0]["macs"] if references else None
 
 
 def _cells(row):
@@ -103,13 +137,20 @@ def _cells(row):
 
 
 def time_ratios(
-    ratios: list[tuple[str, float]], limits: list[float | None]
+    ratios: list[tuple[str, float]],
+    shares: list[float | None],
+    limits: list[float | None],
+    *,
+    reference: str,
 ) -> figure_lib.Figure:
-  """Bars of times, and a mark where each would be in proportion to its MACs.
+  """Bars of times, with what each would take at best.
 
   Args:
-    ratios: list of `(name, time by that of the ungated network)`.
-    limits: multiply-adds by those of the ungated network, or None, of each.
+    ratios: list of `(name, time by that of the reference)`.
+    shares: multiply-adds by those of the reference, or None, of each.
+    limits: measured times without the blocks that are mostly closed, by that
+      of the reference, or None, of each.
+    reference: what the reference is called.
 
   Returns:
     A figure.
@@ -117,33 +158,47 @@ def time_ratios(
   names, values = zip(*ratios, strict=True)
   figure, axis = report_plots.new_figure(7.2, 1.2 + 0.32 * len(names))
   places = np.arange(len(names))
-  colors = [
-      report_plots.COLORS["blue" if value < 1 else "vermilion"]
-      if not name.endswith("ungated")
-      else "#8a8f98"
-      for name, value in ratios
-  ]
-  axis.barh(places, values, color=colors, height=0.7)
+  axis.barh(
+      places, values, color=[_color(*pair) for pair in ratios], height=0.7
+  )
   for place, value in zip(places, values, strict=True):
     axis.text(value + 0.01, place, f"{value:.2f}", va="center", fontsize=8)
-  marks = [(m, p) for m, p in zip(limits, places, strict=True) if m is not None]
-  if marks:
-    axis.plot(
-        *zip(*marks, strict=True),
-        "|",
-        color=report_plots.INK,
-        markersize=12,
-        markeredgewidth=2,
-        label="share of the MACs",
-    )
-    figure.legend(fontsize=8, loc="outside upper right")
+  _mark(
+      *(axis, shares, "share of the MACs"),
+      marker="|",
+      color=report_plots.INK,
+      markeredgewidth=2,
+      markersize=12,
+  )
+  _mark(
+      *(axis, limits, "limit: blocks removed"),
+      marker="D",
+      color=report_plots.COLORS["orange"],
+      markeredgecolor=report_plots.INK,
+      markersize=6,
+  )
+  if axis.get_legend_handles_labels()[0]:
+    figure.legend(fontsize=8, loc="outside upper right", ncols=2)
   axis.axvline(1, color=report_plots.INK, linestyle="--", linewidth=0.8)
   axis.set_yticks(places, names)
   axis.invert_yaxis()
   axis.set_xlim(0, max(1, *values) * 1.15)
-  axis.set_xlabel("time, by that of the ungated network")
+  axis.set_xlabel(f"time, by that of `{reference}`")
   axis.grid(axis="x")
   return figure
+
+
+def _color(name, value):
+  if name.endswith(("ungated", "all open")):
+    return "#8a8f98"
+  return report_plots.COLORS["blue" if value < 1 else "vermilion"]
+
+
+def _mark(axis, values, label, **style):
+  """Marks on the bars that have a value."""
+  marks = [(v, i) for i, v in enumerate(values) if v is not None]
+  if marks:
+    axis.plot(*zip(*marks, strict=True), linestyle="", label=label, **style)
 
 
 def blocks(networks: list[tuple[str, dict[str, Any]]]) -> figure_lib.Figure:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from export.decisions import choice
-from export.timing import costs
+from export.timing import block_costs
 
 DECIDING, OPEN, REMOVED = choice.DECIDING, choice.OPEN, choice.REMOVED
 
@@ -43,15 +43,16 @@ def _measure(rates, losses, base=0.9):
 
 def _choose(branches, gates, rates, losses, *, drop=0.001, start=None):
   blocks = [
-      costs.BlockCost(f"block{i}", *pair)
+      block_costs.BlockCost(f"block{i}", *pair)
       for i, pair in enumerate(zip(branches, gates, strict=True))
   ]
-  return choice.choose(
+  *_, last = choice.choose(
       blocks,
       start or (DECIDING,) * len(blocks),
       _measure(rates, losses),
       max_accuracy_drop=drop,
   )
+  return last.decisions, last.rows
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,35 @@ def test_drop_of_accuracy_is_that_of_all_changes_together():
   assert [row.name for row in rows] == ["block0", "block1", "block2"]
   assert rows[1].accuracy == pytest.approx(0.9 - 0.0006)
   assert rows[2].accuracy == pytest.approx(0.9 - 0.0009)
+
+
+def test_steps_go_from_the_start_to_the_choice_one_change_at_a_time():
+  blocks = [
+      block_costs.BlockCost(f"block{i}", 100.0 + i, 10.0) for i in range(3)
+  ]
+  measure = _measure([0.2, 0.5, 1.0], [0.0, 0.5, 0.5])
+  steps = choice.choose(blocks, (DECIDING,) * 3, measure, max_accuracy_drop=0.0)
+  assert [step.decisions for step in steps] == [
+      (DECIDING, DECIDING, DECIDING),
+      (REMOVED, DECIDING, DECIDING),
+      (REMOVED, DECIDING, OPEN),
+  ]
+  for step in steps:
+    assert tuple(row.decision for row in step.rows) == step.decisions
+  # What is decided later does not change what was said before.
+  assert steps[1].rows[0] == steps[2].rows[0]
+
+
+def test_opened_has_no_deciding_gate_and_its_own_accuracy():
+  rows = tuple(
+      choice.Row(f"block{i}", decision, 0.5, 100.0, 10.0, 0.9)
+      for i, decision in enumerate([REMOVED, DECIDING, OPEN])
+  )
+  step = choice.Step((REMOVED, DECIDING, OPEN), rows)
+  opened = choice.opened(step, lambda decisions: _Measured(0.6, np.ones(3)))
+  assert opened.decisions == (REMOVED, OPEN, OPEN)
+  assert [row.decision for row in opened.rows] == [REMOVED, OPEN, OPEN]
+  assert [row.accuracy for row in opened.rows] == [0.9, 0.6, 0.9]
 
 
 @pytest.mark.parametrize("start", [OPEN, REMOVED])

@@ -68,3 +68,11 @@ def test_images_of_another_size_are_refused(source):
   other = dataclasses.replace(source, image_size=9)
   with pytest.raises(ValueError, match=r"\(12, 12, 1\).*digits.*\(9, 9, 1\)"):
     _read(other)
+
+
+def test_data_without_validation_images_are_refused(source, monkeypatch):
+  monkeypatch.setattr(
+      type(source.dataset), "num_examples", lambda self, split: 0
+  )
+  with pytest.raises(ValueError, match="digits has no validation images"):
+    _read(source)

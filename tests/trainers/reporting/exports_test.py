@@ -35,7 +35,11 @@ def _row(gating, format, ratio, macs, **more):
 
 EXPORTED = {
     "dataset": "digits",
-    "ungated": [_row("ungated", "saved_model", 1.0, 1000)],
+    "references": [
+        _row("ungated", "saved_model", 1.0, 1000),
+        _row("all_open", "saved_model", 1.125, 1250),
+    ],
+    "limits": {"saved_model": 0.5},
     "variants": [
         _row("fixed", "saved_model", 1.25, 500),
         _row(
@@ -51,7 +55,10 @@ EXPORTED = {
 
 def test_table_holds_each_file_beside_the_ungated_network():
   files, gates = exports.sections(EXPORTED)
-  for words in ("SavedModel ungated", "SavedModel auto", "98.76 %", "123 kB"):
+  for words in (
+      *("SavedModel ungated", "SavedModel all open", "SavedModel auto"),
+      *("98.76 %", "123 kB", "by that of `ungated`", "limit: blocks removed<"),
+  ):
     assert words in files
   assert "<td>0.75</td>" in files and "<svg" in files
   assert "37 % open" in gates and "branch 41 us" in gates
@@ -59,13 +66,18 @@ def test_table_holds_each_file_beside_the_ungated_network():
 
 def test_bars_are_the_times_and_marks_the_shares_of_macs():
   ratios = [("SavedModel ungated", 1.0), ("a", 0.75), ("b", 1.25)]
-  (axis,) = exports.time_ratios(ratios, [1.0, 0.6, None]).axes
+  (axis,) = exports.time_ratios(
+      ratios, [1.0, 0.6, None], [None, 0.5, 0.5], reference="ungated"
+  ).axes
   assert [bar.get_width() for bar in axis.patches] == [1.0, 0.75, 1.25]
   # What is slower than the ungated network has a colour of its own.
   colors = [bar.get_facecolor() for bar in axis.patches]
   assert len(set(colors)) == 3
   (marks,) = [line for line in axis.lines if line.get_marker() == "|"]
   np.testing.assert_allclose(marks.get_xdata(), [1.0, 0.6])
+  (limits,) = [line for line in axis.lines if line.get_marker() == "D"]
+  np.testing.assert_allclose(limits.get_xdata(), [0.5, 0.5])
+  np.testing.assert_allclose(limits.get_ydata(), [1, 2])
   assert axis.get_xlim()[1] > 1.25
 
 
@@ -84,11 +96,18 @@ def test_each_block_is_drawn_as_what_it_became():
   ]
 
 
-@pytest.mark.parametrize("with_ungated", [True, False])
-def test_exports_that_were_not_timed_have_a_table_alone(with_ungated):
-  untimed = {
-      "variants": [_row("fixed", "tflite", None, 500)],
-      **({"ungated": []} if with_ungated else {}),
+def test_what_older_exports_called_ungated_is_all_open():
+  older = {
+      "ungated": [_row("ungated", "tflite", 1.0, 1000)],
+      "variants": [_row("auto", "tflite", 0.75, 600)],
   }
+  (files,) = exports.sections(older)
+  assert "TF-Lite all open" in files and "TF-Lite ungated" not in files
+  assert "by that of `all open`" in files
+
+
+@pytest.mark.parametrize("more", [{}, {"references": [], "limits": {}}])
+def test_exports_that_were_not_timed_have_a_table_alone(more):
+  untimed = {"variants": [_row("fixed", "tflite", None, 500)], **more}
   (files,) = exports.sections(untimed)
   assert "TF-Lite fixed" in files and "<svg" not in files

@@ -176,7 +176,7 @@ def test_comparison_that_is_not_finished_is_refused(comparison):
 def test_exports_come_first_and_must_be_of_the_same_data(run, tmp_path):
   row = {"gating": "fixed", "format": "tflite", "quantization": "int8"}
   row |= {"accuracy": 0.75, "macs": 5.0, "bytes": 7000}
-  exported = {"dataset": "digits", "variants": [row], "ungated": []}
+  exported = {"dataset": "digits", "variants": [row], "references": []}
   folder = tmp_path / "exported"
   folder.mkdir()
   with pytest.raises(FileNotFoundError, match="give the --output_dir of"):
