@@ -27,7 +27,7 @@ help: ## Show this list
 	@echo "Variables: PYTHON WORKDIR DATA_DIR JOBS ARGS"
 
 .PHONY: .venv
-.venv: $(STAMP) ## Install requirements_lock.txt in .venv (Python 3.11 to 3.13)
+.venv: $(STAMP) ## Install requirements_lock.txt and pgates (Python 3.11 to 3.13)
 
 $(STAMP): requirements_lock.txt
 	@rm -f $@
@@ -42,6 +42,7 @@ $(STAMP): requirements_lock.txt
 	echo "Install one, or name it: make PYTHON=/path/to/python3.13" >&2; \
 	exit 1
 	$(RUN) -m pip install --require-hashes -r requirements_lock.txt
+	$(RUN) -m pip install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 test: $(STAMP) ## Run the tests, without the slow ones

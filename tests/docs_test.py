@@ -76,9 +76,15 @@ def test_measured_shares_are_those_of_their_files():
   training, export = (" ".join(text.split()) for text in (_TRAINING, _EXPORT))
   cost = json.loads((_RESULTS / "logging_cost.json").read_text())
   assert f"takes {100 * cost['share']:.1f} % of the steps'" in training
-  pipelines = json.loads((_RESULTS / "input_pipeline.json").read_text())
-  ratio = 1 / pipelines["pipelines"]["train"]["ratio"]
-  assert f"delivers {ratio:.2f} of the images" in training
+  value = json.loads((_RESULTS / "input_pipeline.json").read_text())
+  rates = {
+      name: f"{row['images_per_second']:.0f}"
+      for name, row in value["pipelines"].items()
+  }
+  assert value["cores"] == 2 and "size, on two cores, the pipe" in training
+  assert f"delivers {rates['train']} images a second to train on" in training
+  assert f"and {rates['evaluate']} to evaluate on;" in training
+  assert f"decodes and resizes delivers {rates['plain']} (" in training
   masked = [
       row["saved_model"]["masked"]["ratio"]
       for row in json.loads((_RESULTS / "latency.json").read_text())["rows"]
@@ -88,3 +94,28 @@ def test_measured_shares_are_those_of_their_files():
   row = json.loads(latency.read_text())["rows"][0]["saved_model"]
   assert f"takes {row['dynamic']['ratio']:.2f} times the ungated" in export
   assert f"removed {row['removed']['ratio']:.2f}." in export
+
+
+def _cited(text):
+  """Pairs of a result and the command beside it, in flowing text."""
+  return re.findall(
+      r"`benchmarks/results/(\w+\.json)`, (?:written by )?`(python -m [^`]*)`",
+      " ".join(text.split()),
+  )
+
+
+def test_cited_commands_are_those_of_their_files():
+  compared = []
+  for path in (_ROOT / "README.md", *_ROOT.glob("docs/*.md")):
+    for name, cited in _cited(path.read_text("utf-8")):
+      value = json.loads((_RESULTS / name).read_text())
+      if "command" not in value:
+        continue
+      command = value["command"]
+      words = command.split() if isinstance(command, str) else command
+      # Files to write are named otherwise in each place.
+      for word in cited.split():
+        if not word.endswith("...") and word != "FILE":
+          assert word in words, (path.name, name, word)
+      compared.append(name)
+  assert len(set(compared)) >= 6

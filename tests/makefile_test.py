@@ -1,4 +1,4 @@
-"""Tests of which Python the `Makefile` takes."""
+"""Tests of which Python the `Makefile` takes, and what it installs."""
 
 import os
 import pathlib
@@ -25,15 +25,30 @@ exec(program)
 ' "$@" ;;
   *)
     mkdir -p .venv/bin
-    echo 'true' > .venv/bin/python
+    printf '%s\\n' 'echo "$*" >> made' '! grep -q -e "{fails}" made' \\
+      > .venv/bin/python
     chmod +x .venv/bin/python
     echo "{name} $*" >> made ;;
 esac
 """
 
+_INSTALLATIONS = [
+    "-m pip install --require-hashes -r requirements_lock.txt",
+    "-m pip install --no-deps --no-build-isolation --editable .",
+]
 
-def _make(folder, versions):
-  """Runs `make .venv` where there are only Pythons of these versions."""
+
+def _make(folder, versions, *, fails="never"):
+  """Runs `make .venv` where there are only Pythons of these versions.
+
+  Args:
+    folder: to run it in.
+    versions: of the Pythons.
+    fails: the installation that has this in its command fails.
+
+  Returns:
+    What `subprocess.run` does.
+  """
   shutil.copy(_ROOT / "Makefile", folder)
   (folder / "requirements_lock.txt").touch()
   names = []
@@ -44,6 +59,7 @@ def _make(folder, versions):
             python=sys.executable,
             version=version.replace(".", ", "),
             name=path.name,
+            fails=fails,
         )
     )
     path.chmod(0o755)
@@ -76,9 +92,53 @@ def _make(folder, versions):
 def test_first_python_of_these_versions_is_taken(tmp_path, versions, taken):
   result = _make(tmp_path, versions)
   assert result.returncode == 0, result.stderr
-  made = (tmp_path / "made").read_text()
-  assert made == f"{taken} -m venv --clear .venv\n"
+  made = (tmp_path / "made").read_text().splitlines()
+  assert made == [f"{taken} -m venv --clear .venv", *_INSTALLATIONS]
   assert (tmp_path / ".venv" / "installed").is_file()
+
+
+@pytest.mark.parametrize("fails", ["--require-hashes", "--editable"])
+def test_interrupted_installation_is_made_anew(tmp_path, fails):
+  assert _make(tmp_path, ["3.12"], fails=fails).returncode
+  assert (tmp_path / ".venv" / "bin" / "python").is_file()
+  assert not (tmp_path / ".venv" / "installed").exists()
+  (tmp_path / "made").unlink()
+  assert _make(tmp_path, ["3.12"]).returncode == 0
+  made = (tmp_path / "made").read_text().splitlines()
+  assert made == ["py3.12 -m venv --clear .venv", *_INSTALLATIONS]
+
+
+def test_checkout_is_importable_from_anywhere(tmp_path):
+  checkout = tmp_path / "checkout"
+  shutil.copytree(
+      _ROOT / "pgates",
+      checkout / "pgates",
+      ignore=shutil.ignore_patterns("__pycache__"),
+  )
+  for name in ("pyproject.toml", "README.md", "LICENSE"):
+    shutil.copy(_ROOT / name, checkout)
+  (checkout / "trainers").mkdir()
+  (checkout / "trainers" / "__init__.py").touch()
+  site_packages = tmp_path / "site-packages"
+  subprocess.run(
+      [sys.executable, *_INSTALLATIONS[1].split(), "--no-index", "--quiet"]
+      + ["--target", site_packages],
+      check=True,
+      cwd=checkout,
+  )
+  program = (
+      "import importlib.util as u, site, sys; site.addsitedir(sys.argv[1]); "
+      "print(u.find_spec('pgates').origin, u.find_spec('trainers'))"
+  )
+  result = subprocess.run(
+      # Without what is installed here already, this checkout included.
+      [sys.executable, "-I", "-S", "-c", program, site_packages],
+      capture_output=True,
+      check=True,
+      text=True,
+  )
+  # The programs have names too common to be installed.
+  assert result.stdout == f"{checkout / 'pgates' / '__init__.py'} None\n"
 
 
 def test_other_versions_are_refused(tmp_path):

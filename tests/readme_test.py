@@ -95,6 +95,21 @@ def test_every_folder_of_sources_is_in_the_layout():
   assert listed == folders | {"docs"}
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["README.md", *(p.relative_to(_ROOT) for p in _ROOT.glob("docs/*.md"))],
+    ids=str,
+)
+def test_the_environment_is_named_where_commands_are_first_shown(path):
+  text = (_ROOT / path).read_text("utf-8")
+  # README's first screen shows what is measured, and how, before anything is
+  # installed.
+  text = text.partition("## Quick start")[2] or text
+  before, command, _ = text.partition("\n    python -m ")
+  if command:
+    assert "source .venv/bin/activate" in before
+
+
 def _links(path):
   text = path.read_text("utf-8")
   return re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)", text)

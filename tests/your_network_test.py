@@ -1,7 +1,10 @@
 """Runs the lines of `docs/your_network.md`."""
 
+import contextlib
 import pathlib
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -9,10 +12,8 @@ import pytest
 
 import pgates
 
-_TEXT = (
-    pathlib.Path(__file__).parent.parent / "docs" / "your_network.md"
-).read_text("utf-8")
-
+_ROOT = pathlib.Path(__file__).parent.parent
+_TEXT = (_ROOT / "docs" / "your_network.md").read_text("utf-8")
 
 _CODE = re.findall(r"```python\n(.*?)```", _TEXT, re.DOTALL)
 
@@ -49,24 +50,64 @@ def test_its_table_is_of_the_network_it_names():
   assert int(row.replace(",", "")) == count
 
 
-def test_the_blocks_of_own_code_train_and_skip():
-  found = {}
-  exec(compile(_CODE[-1], "your_network.md", "exec"), found)  # noqa: S102
-  rng = np.random.default_rng(0)
-  images = rng.normal(size=(16, 28, 28, 1)).astype("float32")
-  model, fast = found["model"], found["fast"]
-  before = [np.asarray(v) for v in model.trainable_variables]
-  model.fit(images, np.arange(16) % 10, verbose=0)
-  after = model.trainable_variables
-  assert all(
-      np.any(old != np.asarray(new))
-      for old, new in zip(before, after, strict=True)
-      if "bias" not in new.path
-  )
-  np.testing.assert_allclose(
-      fast.predict(images, verbose=0)["logits"],
-      model.predict(images, verbose=0)["logits"],
-      rtol=1e-4,
-      atol=1e-5,
-  )
+@pytest.fixture(name="example", scope="module")
+def _example(tmp_path_factory):
+  """What the blocks of one's own code leave, run as printed."""
+  found = {"folder": tmp_path_factory.mktemp("example")}
+  keras.utils.set_random_seed(0)
+  with contextlib.chdir(found["folder"]):
+    exec(compile(_CODE[-1], "your_network.md", "exec"), found)  # noqa: S102
+  yield found
   keras.backend.clear_session()
+
+
+def test_the_example_skips_and_stays_accurate(example):
+  answer, labels = example["answer"], example["labels"][1500:]
+  assert 0.5 <= answer["gates"].mean() <= 0.75
+  assert np.mean(answer["logits"].argmax(-1) == labels) >= 0.93
+
+
+def test_the_example_answers_as_is_said(example):
+  images, labels = example["images"][1500:], example["labels"][1500:]
+  model, answer = example["model"], example["answer"]
+  assert {name: value.shape for name, value in answer.items()} == {
+      "logits": (297, 10),
+      "gates": (297, 4),
+      "gate_logits": (297, 4),
+  }
+  # MAP, by whichever model, and whichever function.
+  np.testing.assert_array_equal(answer["gates"], answer["gate_logits"] > 0)
+  again = pgates.load_model(example["folder"] / "digits.keras")
+  for each in (model, again):
+    for name, value in each.predict(images, verbose=0).items():
+      np.testing.assert_allclose(answer[name], value, rtol=1e-3, atol=1e-3)
+  logs = model.evaluate(images, labels, verbose=0, return_dict=True)
+  assert logs["open_rate"] == pytest.approx(answer["gates"].mean(), abs=1e-6)
+  correct = np.mean(answer["logits"].argmax(-1) == labels)
+  assert logs["accuracy"] == pytest.approx(correct, abs=1e-6)
+  losses = keras.losses.sparse_categorical_crossentropy(
+      labels, answer["logits"], from_logits=True
+  )
+  assert logs["task_loss"] == pytest.approx(np.mean(losses), rel=1e-3)
+
+
+def test_keras_loads_the_example_once_pgates_is_imported(example):
+  path = example["folder"] / "digits.keras"
+  program = (
+      "import sys, keras\n"
+      "try: keras.models.load_model(sys.argv[1])\n"
+      "except TypeError as error: print(error)\n"
+      "import pgates\n"
+      "print(type(keras.models.load_model(sys.argv[1])) is pgates.GatedModel)\n"
+  )
+  result = subprocess.run(
+      [sys.executable, "-c", program, path],
+      capture_output=True,
+      check=True,
+      cwd=_ROOT,
+      text=True,
+  )
+  advice = "Could not locate class 'GatedModel'"
+  readme = " ".join((_ROOT / "README.md").read_text("utf-8").split())
+  assert advice in readme and result.stdout.startswith(advice)
+  assert result.stdout.endswith("\nTrue\n")

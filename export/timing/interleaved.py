@@ -1,5 +1,6 @@
 """Times of candidates that take turns, so that noise falls on all alike."""
 
+import contextlib
 import time
 
 import numpy as np
@@ -12,7 +13,9 @@ def measure(candidates, *, repeats, warmup=2, clock=time.perf_counter):
   behind in the caches, the next is slower.
 
   Args:
-    candidates: name -> function without arguments.
+    candidates: name -> function without arguments. One that is a context
+      manager, too, is entered before each of its turns and left behind it,
+      outside of the time.
     repeats: rounds that count.
     warmup: rounds that do not.
     clock: returns seconds.
@@ -24,11 +27,19 @@ def measure(candidates, *, repeats, warmup=2, clock=time.perf_counter):
   rng = np.random.default_rng(0)
   for turn in range(warmup + repeats):
     for name in rng.permutation(list(candidates)).tolist():
-      start = clock()
-      candidates[name]()
+      with _entered(candidates[name]) as call:
+        start = clock()
+        call()
+        seconds = clock() - start
       if turn >= warmup:
-        times[name].append(clock() - start)
+        times[name].append(seconds)
   return times
+
+
+def _entered(candidate):
+  if isinstance(candidate, contextlib.AbstractContextManager):
+    return candidate
+  return contextlib.nullcontext(candidate)
 
 
 def summary(times, reference):

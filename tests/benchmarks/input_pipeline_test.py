@@ -1,5 +1,8 @@
 """Tests of `benchmarks.input_pipeline`."""
 
+import itertools
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,7 +39,11 @@ def test_rates_count_the_images_of_a_turn(dataset, monkeypatch):
   turns = []
 
   def counted(candidates, **options):
-    turns.append([len(call()) for call in candidates.values()])
+    read = []
+    for candidate in candidates.values():
+      with candidate as call:
+        read.append(call())
+    turns.append(read)
     return measure(candidates, **options)
 
   monkeypatch.setattr(interleaved, "measure", counted)
@@ -49,3 +56,26 @@ def test_rates_count_the_images_of_a_turn(dataset, monkeypatch):
   for row in result.values():
     seconds = row["median_ms"] / 1000
     assert row["images_per_second"] == pytest.approx(24 / seconds)
+
+
+def test_pipeline_runs_in_its_own_turns_alone():
+  made = []
+
+  def endless():
+    for number in itertools.count():
+      made.append(number)
+      yield number
+
+  signature = tf.TensorSpec((), tf.int64)
+  batches = tf.data.Dataset.from_generator(endless, output_signature=signature)
+  reader = input_pipeline.Reader(
+      batches.prefetch(100_000), num_batches=3, num_starting=2
+  )
+  for _ in range(2):
+    with reader as call:
+      assert call() == 3
+    time.sleep(0.1)  # For what is in the making.
+    num_made = len(made)
+    time.sleep(0.3)
+    assert len(made) == num_made
+  assert made.count(0) == 2

@@ -1,5 +1,7 @@
 """Tests of `export.timing.interleaved`."""
 
+import contextlib
+
 import pytest
 
 from export.timing import interleaved
@@ -32,6 +34,28 @@ def test_candidates_take_turns_and_warm_up_does_not_count():
   # Each once a round, not always in the same order.
   assert {tuple(each) for each in rounds} == {("a", "b"), ("b", "a")}
   assert times == {"a": [1.0] * 3, "b": [2.0] * 3}
+
+
+def test_time_to_enter_and_leave_a_candidate_is_not_its_own():
+  clock, calls = _Clock(), []
+  call = _candidates(clock, calls, {"a": 1.0})["a"]
+
+  class Candidate(contextlib.AbstractContextManager):
+
+    def __enter__(self):
+      clock.now += 10.0
+      calls.append("enter")
+      return call
+
+    def __exit__(self, *error):
+      clock.now += 20.0
+      calls.append("leave")
+
+  times = interleaved.measure(
+      {"a": Candidate()}, repeats=2, warmup=1, clock=clock
+  )
+  assert times == {"a": [1.0] * 2}
+  assert calls == ["enter", "a", "leave"] * 3
 
 
 def test_ratios_are_within_a_round():
