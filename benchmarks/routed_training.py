@@ -1,7 +1,7 @@
 """Training that computes a branch for the examples whose gate is open only.
 
-    python -m benchmarks.routed_training --preset=cluttered_digits --seeds=5 \
-        --workdir=runs/routed_training \
+    python -m benchmarks.routed_training --preset=cluttered_digits \
+        --num_seeds=5 --workdir=runs/routed_training \
         benchmarks/results/routed_training.json
 
 An experiment, not a feature of the library: what would a step that gathers
@@ -38,7 +38,7 @@ from trainers.settings import config_from_flags
 from trainers.settings import shared_flags
 from trainers.training import training
 
-_SEEDS = flags.DEFINE_integer("seeds", 5, "How many; 0, 1, ...", lower_bound=2)
+_SEEDS = flags.DEFINE_integer("num_seeds", 5, "Seeds 0, 1, ...", lower_bound=2)
 flags.mark_flag_as_required("workdir")
 
 WAYS = ("masked", "routed")

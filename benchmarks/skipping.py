@@ -13,6 +13,7 @@ from benchmarks import served
 from export.timing import engines as exported
 from export.timing import interleaved
 import pgates
+from pgates.layers import gate_rules
 
 
 class Benchmark:
@@ -100,7 +101,7 @@ class Benchmark:
   def _decided(self, rate):
     """The threshold of an open rate, and what it decides."""
     if rate not in self._decisions:
-      threshold = 0.5
+      threshold = gate_rules.MAP_THRESHOLD
       if rate != "map":
         threshold = gated_networks.threshold_of_rate(
             self._subject.model, self._subject.images, float(rate)

@@ -16,6 +16,7 @@ from export.decisions import decided_networks
 from export.inputs import data as data_lib
 from export.timing import whole_times
 import pgates
+from pgates.inference import block_rates
 
 Json = dict[str, Any]
 
@@ -61,7 +62,9 @@ class Networks:
     model, rule = self.strategy.resolve(self.gated, data.validation)
     measure = decided_networks.Measurement(model, rule, data.validation)
     rates = measure(decided_networks.of_network(model)).open_rates
-    return decided_networks.opened(model, np.flatnonzero(rates < 0.5).tolist())
+    return decided_networks.opened(
+        model, np.flatnonzero(rates < block_rates.MAJORITY).tolist()
+    )
 
 
 def measure(

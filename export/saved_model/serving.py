@@ -10,6 +10,7 @@ from export.transforms import constant_weights
 from export.transforms import folding
 import image_data
 import pgates
+from pgates.layers import gate_rules
 
 INVALID_CLASS = -1
 
@@ -125,7 +126,9 @@ class Server(tf.Module):
     )
 
   def _serve_images(self, images):
-    default = 0.5 if self._threshold is None else self._threshold
+    default = self._threshold
+    if default is None:  # No gate reads it.
+      default = gate_rules.MAP_THRESHOLD
     thresholds = tf.fill(tf.shape(images)[:1], np.float32(default))
     return self._shared(tf.cast(images, tf.float32), thresholds)
 

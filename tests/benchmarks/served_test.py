@@ -13,9 +13,9 @@ def paths(tmp_path_factory):
   folder = tmp_path_factory.mktemp("served")
   rule = pgates.parse_strategy("map")
   by_name = candidates.of_rule(networks.resnet(), rule)
-  for name in ("ungated", "dynamic"):
+  for name in ("all_open", "dynamic"):
     by_name[name].write(folder / name, "saved_model")
-  return {name: folder / name for name in ("ungated", "dynamic")}
+  return {name: folder / name for name in ("all_open", "dynamic")}
 
 
 def test_each_model_is_timed_each_round(paths):

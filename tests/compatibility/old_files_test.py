@@ -192,7 +192,7 @@ def test_export_is_checked_and_gets_a_further_version(data_dir, tmp_path):
   )
   # What was there before still is; times have come.
   after = artifacts.read_json(folder / "export.json")
-  assert after.keys() == {*before.keys(), "ungated"}
+  assert after.keys() == {*before.keys(), "references", "limits"}
   for file in (DATA / "export" / "digits" / "1").rglob("*"):
     if file.is_file():
       kept = folder / file.relative_to(DATA / "export")

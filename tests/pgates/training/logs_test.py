@@ -25,7 +25,8 @@ def _logs(losses=None, **given):
       )
       for argument in ("metrics", "weighted_metrics")
   }
-  return logs_lib.Logs(losses or {"logits": CLASSES}, metrics, OUTPUTS, 2)
+  outputs = {**OUTPUTS, "gates": keras.KerasTensor((None, 2))}
+  return logs_lib.Logs(losses or {"logits": CLASSES}, metrics, outputs, MACS)
 
 
 def _place(size):
@@ -37,7 +38,7 @@ def test_losses_are_means_over_examples_not_steps():
   for size, task, rate in ((4, 1.0, 0.5), (1, 6.0, 0.0)):
     task, rate = tf.constant(task), tf.constant(rate)
     logs.record_losses({"logits": task}, task, rate, _place(size))
-  found = logs.results(MACS)
+  found = logs.results()
   np.testing.assert_allclose(found["task_loss"], 10 / 5)
   np.testing.assert_allclose(found["rate_loss"], 2 / 5)
   np.testing.assert_allclose(found["loss"], 12 / 5)
@@ -48,7 +49,7 @@ def test_several_outputs_have_a_loss_each():
   logs = _logs({"logits": CLASSES, "other": keras.losses.Huber()})
   losses = {"logits": tf.constant(2.0), "other": tf.constant(3.0)}
   logs.record_losses(losses, tf.constant(5.0), tf.constant(0.0), _place(2))
-  found = logs.results(MACS)
+  found = logs.results()
   assert [float(found[f"{name}_loss"]) for name in losses] == [2.0, 3.0]
 
 
@@ -58,7 +59,7 @@ def test_gates_are_counted_in_open_rates_and_multiply_adds():
   logits = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
   outputs = {"logits": tf.constant(logits), "gates": tf.constant(gates)}
   logs.record(outputs, {"logits": tf.constant([0, 1, 0, 1])}, {})
-  found = logs.results(MACS)
+  found = logs.results()
   np.testing.assert_allclose(found["accuracy"], 2 / 4)
   np.testing.assert_allclose(found["open_rate"], gates.mean())
   np.testing.assert_allclose(
@@ -78,7 +79,7 @@ def test_weights_count_in_weighted_metrics_alone():
   labels = {"logits": tf.constant([0, 0]), "other": tf.constant(targets)}
   weights = {"logits": None, "other": tf.constant([3.0, 1.0])}
   logs.record(outputs, labels, weights)
-  found = logs.results(MACS)
+  found = logs.results()
   np.testing.assert_allclose(found["other_mae"], 2.5)
   np.testing.assert_allclose(found["weighted_other_mae"], 7 / 4)
 
@@ -86,7 +87,7 @@ def test_weights_count_in_weighted_metrics_alone():
 @pytest.mark.parametrize("loss", [CLASSES, keras.losses.MeanSquaredError()])
 def test_names_are_of_what_is_logged(loss):
   logs = _logs({"logits": loss}, metrics=["mse"])
-  assert set(logs.names) == set(logs.results(MACS))
+  assert set(logs.names) == set(logs.results())
   assert ("accuracy" in logs.names) == (loss is CLASSES)
   assert len(logs.metrics) == len(logs.names) - 1
   assert logs.metrics[-1] is logs.gate_open_rates
