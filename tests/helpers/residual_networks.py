@@ -143,7 +143,9 @@ def spread(gated, images):
       variable.assign(generator.normal(0, deviation, variable.shape))
   for i, block in enumerate(pgates.gated_blocks(gated)):
     logits = gated(images, training=False)["gate_logits"][:, i]
-    block.gate.logit.bias.assign_sub([np.median(logits) + 1e-3])
+    middle = len(images) // 2
+    between = np.mean(np.sort(logits)[middle - 1 : middle + 1])
+    block.gate.logit.bias.assign_sub([between])
 
 
 def gradients(gated, images, labels):
