@@ -35,22 +35,30 @@ def test_every_strategy_and_preset_is_named():
 
 
 def test_the_table_of_exports_is_that_of_its_file():
-  path = _RESULTS / "demo_export.json"
-  variants = json.loads(path.read_text())["variants"]
-  assert len(variants) == 10
-  for row in variants:
-    name = f"{row['format']} {row['gating']}"
+  value = json.loads((_RESULTS / "demo_export.json").read_text())
+  assert len(value["variants"]) == 10
+  names = {row["gating"] for row in value["references"]}
+  assert names == {"ungated", "all_open"}
+  for row in (*value["references"], *value["variants"]):
+    name = f"{row['format']} {row['gating'].replace('_', ' ')}"
     if row["quantization"] != "none":
       name += f" {row['quantization']}"
     (line,) = re.findall(rf"^    {name}  .*$", _EXPORT, re.MULTILINE)
     columns = line.removeprefix(f"    {name}").split()
-    assert columns == [
+    expected = [
+        f"{row['time_ratio']:.2f}",
         f"{row['bytes']:,}",
         f"{row['macs']:,.0f}",
         f"{100 * row['accuracy']:.2f}%",
         f"{100 * row['keras_accuracy']:.2f}%",
-        f"{100 * row['gate_agreement']:.2f}%",
     ]
+    if "gate_agreement" in row:
+      expected.append(f"{100 * row['gate_agreement']:.2f}%")
+    assert columns == expected
+  limits = [f"{value['limits'][n]:.2f}" for n in ("saved_model", "tflite")]
+  assert f"takes {limits[0]} as a SavedModel, {limits[1]}" in " ".join(
+      _EXPORT.split()
+  )
 
 
 def test_the_table_of_latencies_is_that_of_its_file():

@@ -42,7 +42,7 @@ def sections(exported: dict[str, Any]) -> list[str]:
         time_ratios,
         [(_name(row), row["time_ratio"]) for row in timed],
         [_share(row, references) for row in timed],
-        [limits.get(row["format"]) for row in timed],
+        [_limit(row, limits) for row in timed],
         reference=first,
         label=f"Time of each exported file by that of `{first}`",
     )
@@ -121,8 +121,18 @@ def _explained(references, limits):
 
 
 def _share(row, references):
-  """Its multiply-adds by those of the first reference; None if not known."""
-  return row["macs"] / references[0]["macs"] if references else None
+  """Its multiply-adds by those of the first reference; None if it is one."""
+  if not references or row in references:
+    return None
+  return row["macs"] / references[0]["macs"]
+
+
+def _limit(row, limits):
+  """The limit of files like it; None of references and quantized files."""
+  is_gated = row["gating"] not in ("ungated", "all_open")
+  if not is_gated or row["quantization"] != "none":
+    return None
+  return limits.get(row["format"])
 
 
 def _cells(row):
@@ -161,8 +171,10 @@ def time_ratios(
   axis.barh(
       places, values, color=[_color(*pair) for pair in ratios], height=0.7
   )
-  for place, value in zip(places, values, strict=True):
-    axis.text(value + 0.01, place, f"{value:.2f}", va="center", fontsize=8)
+  for place, value, *marks in zip(places, values, shares, limits, strict=True):
+    # Behind the marks, too.
+    end = max(value, *(mark or 0 for mark in marks)) + 0.015
+    axis.text(end, place, f"{value:.2f}", va="center", fontsize=8)
   _mark(
       *(axis, shares, "share of the MACs"),
       marker="|",
