@@ -74,12 +74,12 @@ def read(model: keras.Model) -> Graph:
   Raises:
     ValueError: if the model has no graph, or overrides `call`.
   """
-  if not _has_graph(model):
+  if not has_graph(model):
     raise ValueError(
         f"{model.name} ({type(model).__name__}) has no graph of layers to look "
-        "at: it is no functional model, keras.Model(inputs, outputs), or one "
-        "that overrides `call`. In a `call` of your own, gate a block with "
-        "pgates.GatedResidual(branch, gate=...)."
+        "at: it is no functional model, keras.Model(inputs, outputs), or not "
+        "built, or one that overrides `call`. In a `call` of your own, gate a "
+        "block with pgates.GatedResidual(branch, gate=...)."
     )
   inputs = keras.tree.map_structure(_input_like, model.input)
   reader = _Reader(taken={each.name: each for each in _operations(model)})
@@ -175,7 +175,7 @@ class _Reader:
     return outputs
 
   def _why_hidden(self, model, args, kwargs):
-    if not _has_graph(model):
+    if not has_graph(model):
       return "it overrides `call`, so that its graph is not what it does"
     given = {name for name, value in kwargs.items() if value is not None}
     if len(args) != 1 or given - {"training"}:
@@ -227,7 +227,7 @@ def _input_like(tensor):
   )
 
 
-def _has_graph(model):
+def has_graph(model: keras.Model) -> bool:
   """Whether a model does what its graph says, and nothing else."""
   if isinstance(model, keras.Sequential):
     return model.built and type(model).call is keras.Sequential.call

@@ -194,7 +194,9 @@ def _why_opaque(layer):
   is_own = type(layer).__module__.startswith("keras.")
   if is_own or not isinstance(layer, keras.layers.Layer):
     return None
-  if isinstance(layer, (keras.Model, layer_blocks.GatedResidual)):
+  if isinstance(layer, layer_blocks.GatedResidual):
+    return None
+  if isinstance(layer, keras.Model) and calls_lib.has_graph(layer):
     return None
   inner = {id(each) for value in vars(layer).values() for each in _in(value)}
   if len(inner) < 2:

@@ -103,6 +103,25 @@ class Hiding(layers.Layer):
     return inputs
 
 
+def test_subclassed_model_in_a_graph_is_listed_and_others_are_not():
+
+  class Subclassed(keras.Model):
+
+    def __init__(self, **kwargs):
+      super().__init__(**kwargs)
+      self.one, self.two = layers.Dense(4), layers.Dense(4)
+
+    def call(self, inputs):
+      return inputs + self.two(self.one(inputs))
+
+  x = keras.Input((4,))
+  plain = keras.Sequential([layers.Dense(4), layers.ReLU(), layers.Dense(4)])
+  model = keras.Model(x, Subclassed(name="inner")(_block(plain(x), "a")))
+  a, hidden = pgates.find_residuals(model)
+  assert a.gateable and (hidden.name, hidden.kind) == ("inner", "hidden")
+  assert "a Subclassed holds 2 layers" in hidden.reason
+
+
 def test_what_hides_its_layers_is_listed():
   x = keras.Input((4,))
   model = keras.Model(x, Hiding(name="encoder")(_block(x, "a")))
