@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from export import exporting
 from export.decisions import auto_gating
+from export.decisions import decided_networks
 from export.saved_model import saved_models
 from export.saved_model import serving
 from export.tflite import conversion
@@ -119,5 +120,5 @@ def removed(model: pgates.GatedModel, gates: np.ndarray) -> Candidate:
 def without_gates(model, opened):
   """The network of some blocks, without any gate."""
   blocks = set(range(len(pgates.gated_blocks(model))))
-  smaller = pgates.prune(model, blocks - set(opened), always_open=opened)
+  smaller = decided_networks.opened(model, blocks - set(opened))
   return Candidate(smaller, pgates.parse_strategy("always_open"))
