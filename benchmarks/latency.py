@@ -17,10 +17,12 @@ are taken by, where they are installed (`requirements_benchmarks.txt`).
 The engines: `saved_model`, loaded by Python; `served`, the same files in a
 session of TensorFlow's C API, as TensorFlow Serving runs them; `tflite`.
 Without a run, ResNet-50 of random weights serves, whose gates differ between
-images: about half an hour on two cores. `benchmarks.latency_plot` draws the
-result.
+images: about half an hour on two cores. Each row is written as it comes; the
+same command, of the same commit, goes on where it was stopped.
+`benchmarks.latency_plot` draws the result.
 """
 
+import pathlib
 import tempfile
 
 from absl import app
@@ -31,6 +33,7 @@ import tensorflow as tf
 from benchmarks import environment
 from benchmarks import skipping
 from benchmarks import subjects
+from benchmarks import unfinished
 from export.timing import interleaved
 from file_io import artifacts
 
@@ -65,25 +68,27 @@ def main(argv):
     subject = subjects.trained_network(
         _WORKDIR.value, _DATA_DIR.value, _REFERENCE.value
     )
-  rows = []
+  result = {
+      "network": subject.model.name,
+      "weights": "random" if _WORKDIR.value is None else "trained",
+      "image_shape": list(subject.images.shape[1:]),
+      "dense_macs": subject.model.macs.dense,
+      "reference": subject.reference,
+      **environment.describe(_THREADS.value),
+  }
+  rows = unfinished.rows(pathlib.Path(_OUTPUT.value), result)
+  measured = {(row["rate"], row["batch_size"]) for row in rows}
   with tempfile.TemporaryDirectory() as folder:
     benchmark = skipping.Benchmark(
         subject, folder=folder, num_threads=_THREADS.value
     )
     for batch_size in map(int, _BATCH_SIZES.value):
       for rate in _RATES.value:
+        if (rate, batch_size) in measured:
+          continue
         rows.append(benchmark.run(rate, batch_size, repeats=_REPEATS.value))
+        artifacts.write_json(_OUTPUT.value, {**result, "rows": rows})
         _print(rows[-1])
-  result = {
-      "network": subject.model.name,
-      "weights": "random" if _WORKDIR.value is None else "trained",
-      "image_shape": subject.images.shape[1:],
-      "dense_macs": subject.model.macs.dense,
-      "reference": subject.reference,
-      **environment.describe(_THREADS.value),
-      "rows": rows,
-  }
-  artifacts.write_json(_OUTPUT.value, result)
 
 
 def _print(row):

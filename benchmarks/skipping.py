@@ -44,6 +44,7 @@ class Benchmark:
         **engines.other_runtimes(self._reference, num_threads=num_threads),
     }
     self._decisions = {}  # By open rate.
+    self._loaded = {}  # TensorFlow never frees what it loaded.
 
   def _write(self, candidate, name, format):
     path = self._folder / name
@@ -145,7 +146,7 @@ class Benchmark:
               repeats=repeats,
           )
       }
-    calls = {name: engines.saved_model(path) for name, path in files.items()}
+    calls = {name: self._saved_model(path) for name, path in files.items()}
     thresholds = np.full(len(images), threshold, np.float32)
     inputs = tf.constant(images), tf.constant(thresholds)
     return {
@@ -160,6 +161,11 @@ class Benchmark:
             num_threads=self._num_threads,
         ),
     }
+
+  def _saved_model(self, path):
+    if path not in self._loaded:
+      self._loaded[path] = engines.saved_model(path)
+    return self._loaded[path]
 
   def _tflite(self, path, threshold):
     return exported.load(

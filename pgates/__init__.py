@@ -1,5 +1,6 @@
 """Residual networks with probabilistic gates, for TensorFlow and Keras."""
 
+from pgates.costs.branch_times import branch_times
 from pgates.costs.layer_costs import layer_macs
 from pgates.costs.model_macs import count_macs
 from pgates.costs.model_macs import ModelMacs
@@ -73,6 +74,7 @@ __all__ = [
     "Strategy",
     "TargetRateLoss",
     "TemperatureSchedule",
+    "branch_times",
     "budget_threshold",
     "build_network",
     "class_open_rates",

@@ -134,13 +134,27 @@ def gated_calls(model: keras.Model) -> list[blocks.GatedResidual]:
     A list of `GatedResidual` layers in call order; one that is called several
     times stands there as often.
   """
+  return [block for block, _ in gated_calls_with_shapes(model)]
+
+
+def gated_calls_with_shapes(
+    model: keras.Model,
+) -> list[tuple[blocks.GatedResidual, tuple[int | None, ...]]]:
+  """Each call of a gated block, as `gated_calls`, and what it is called on.
+
+  Args:
+    model: a functional Keras model; models nested in it are searched too.
+
+  Returns:
+    A list of blocks, each with the shape of one of its inputs, without batch.
+  """
   found = []
 
   def call(layer, *args, **kwargs):
     if isinstance(layer, blocks.GatedResidual):
-      found.append(layer)
+      found.append((layer, tuple(args[0].shape[1:])))
     elif isinstance(layer, keras.Model):
-      found.extend(gated_calls(layer))
+      found.extend(gated_calls_with_shapes(layer))
     return layer(*args, **kwargs)
 
   if gated_blocks(model):

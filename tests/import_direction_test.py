@@ -26,7 +26,7 @@ ALLOWED = {
 # entry may import all of them. What lies beside the rooms is told by its file.
 ROOMS = {
     "pgates/layers": set(),
-    "pgates/costs": {"pgates/layers"},
+    "pgates/costs": {"pgates/layers", "pgates:graphs"},
     "pgates:graphs": {"pgates/layers"},
     "pgates/training": {"pgates/layers", "pgates/costs", "pgates:graphs"},
     "pgates/inference": {

@@ -39,7 +39,7 @@ def write(
     batch_size: to measure at; 1 for TF-Lite.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  blocks = _blocks(model)
+  blocks = graphs.gated_calls_with_shapes(model)
   shapes = []
   for i, (block, shape) in enumerate(blocks):
     shapes.append([batch_size, *shape])
@@ -62,19 +62,6 @@ def write(
   artifacts.write_json(folder / block_times.MANIFEST, manifest)
   if format == "tflite":
     standalone.write(folder / standalone.NAME)
-
-
-def _blocks(model):
-  """Each call of a gated block, and the shape of one of its inputs."""
-  found = []
-
-  def call(layer, *args, **kwargs):
-    if isinstance(layer, pgates.GatedResidual):
-      found.append((layer, tuple(args[0].shape[1:])))
-    return layer(*args, **kwargs)
-
-  graphs.rebuild(model, call=call)
-  return found
 
 
 def _closed(block):

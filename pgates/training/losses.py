@@ -5,7 +5,8 @@ With m[l] the mean of block l's gates over the global batch and t the target:
     per layer (AIG):     sum(p * (t - m) ** 2)
     per batch (paper):   (t - sum(p * m)) ** 2
 
-where p is 1 / blocks, or each block's share of the gateable multiply-adds.
+where p is 1 / blocks, or each block's share of the gateable multiply-adds, or
+of any other cost, such as the time of its branch.
 They differ by the variance of m under p, which the per-layer loss punishes:
 it forbids that some blocks are always open and others never.
 
@@ -25,11 +26,11 @@ KINDS = ("per_batch", "per_layer")
 SHARES = ("gates", "macs")
 
 
-def _shares(open_rates, block_macs):
-  if block_macs is None:
+def _shares(open_rates, block_costs):
+  if block_costs is None:
     return tf.ones_like(open_rates) / tf.cast(tf.size(open_rates), tf.float32)
-  block_macs = tf.cast(block_macs, tf.float32)
-  return block_macs / tf.reduce_sum(block_macs)
+  block_costs = tf.cast(block_costs, tf.float32)
+  return block_costs / tf.reduce_sum(block_costs)
 
 
 def _excess(open_rates, target_rate, one_sided):
@@ -41,7 +42,7 @@ def per_batch_loss(
     open_rates: tf.Tensor,
     target_rate: float | Sequence[float],
     *,
-    block_macs: Sequence[int] | None = None,
+    block_costs: Sequence[float] | None = None,
     one_sided: bool = False,
 ) -> tf.Tensor:
   """Squared distance of the mean open rate from the target.
@@ -49,14 +50,15 @@ def per_batch_loss(
   Args:
     open_rates: float32 [blocks], mean of each block's gates over the batch.
     target_rate: number in [0, 1].
-    block_macs: [blocks] multiply-adds; given, the rate is the share of the
-      gateable multiply-adds executed, not of gates open.
+    block_costs: [blocks] multiply-adds, seconds or what else a block costs;
+      given, the rate is the share of the gateable cost that is executed, not
+      of gates open.
     one_sided: whether only rates above the target are punished.
 
   Returns:
     float32 scalar.
   """
-  rate = tf.reduce_sum(_shares(open_rates, block_macs) * open_rates)
+  rate = tf.reduce_sum(_shares(open_rates, block_costs) * open_rates)
   return tf.square(_excess(rate, target_rate, one_sided))
 
 
@@ -64,7 +66,7 @@ def per_layer_loss(
     open_rates: tf.Tensor,
     target_rate: float | Sequence[float],
     *,
-    block_macs: Sequence[int] | None = None,
+    block_costs: Sequence[float] | None = None,
     one_sided: bool = False,
 ) -> tf.Tensor:
   """Mean over blocks of the squared distance of their rates from the targets.
@@ -72,7 +74,8 @@ def per_layer_loss(
   Args:
     open_rates: float32 [blocks], mean of each block's gates over the batch.
     target_rate: number in [0, 1], or one for each block.
-    block_macs: [blocks] multiply-adds; given, the mean is weighted by them.
+    block_costs: [blocks] multiply-adds, seconds or what else a block costs;
+      given, the mean is weighted by them.
     one_sided: whether only rates above their target are punished.
 
   Returns:
@@ -80,7 +83,23 @@ def per_layer_loss(
   """
   target_rate = tf.cast(target_rate, tf.float32)
   excess = _excess(open_rates, target_rate, one_sided)
-  return tf.reduce_sum(_shares(open_rates, block_macs) * tf.square(excess))
+  return tf.reduce_sum(_shares(open_rates, block_costs) * tf.square(excess))
+
+
+def _check_share(share):
+  if isinstance(share, str):
+    if share not in SHARES:
+      raise ValueError(
+          f"`share` must be one of {SHARES}, or a list of what each block "
+          f"costs. Received: {share!r}"
+      )
+    return
+  is_finite = all(0 <= cost < float("inf") for cost in share)
+  if not is_finite or not sum(share) > 0:
+    raise ValueError(
+        "A list for `share` holds what each block costs: finite numbers, none "
+        f"negative, not all 0. Received: {share}"
+    )
 
 
 @keras.saving.register_keras_serializable(package="pgates")
@@ -94,7 +113,8 @@ class TargetRateLoss:
     kind: `per_batch` (the paper) or `per_layer` (AIG).
     weight: factor on the penalty; the papers use 1 on ImageNet, 2 on CIFAR.
     one_sided: whether only rates above the target are punished.
-    share: what is counted, `gates` or gateable multiply-adds, `macs`.
+    share: what is counted, `gates` or gateable multiply-adds, `macs`; or a
+      list of what each block costs, such as `pgates.branch_times` measures.
 
   Raises:
     ValueError: if an argument is out of its range.
@@ -107,12 +127,13 @@ class TargetRateLoss:
       kind: str = "per_batch",
       weight: float = 1.0,
       one_sided: bool = False,
-      share: str = "gates",
+      share: str | Sequence[float] = "gates",
   ):
     if kind not in KINDS:
       raise ValueError(f"`kind` must be one of {KINDS}. Received: {kind!r}")
-    if share not in SHARES:
-      raise ValueError(f"`share` must be one of {SHARES}. Received: {share!r}")
+    if not isinstance(share, str):
+      share = [float(cost) for cost in share]
+    _check_share(share)
     if not weight >= 0:  # Nor NaN.
       raise ValueError(
           f"`weight` must be a number, and not negative. Received: {weight}"
@@ -150,9 +171,14 @@ class TargetRateLoss:
     return self.weight * loss(
         open_rates,
         self.target_rate,
-        block_macs=block_macs if self.share == "macs" else None,
+        block_costs=self._block_costs(block_macs),
         one_sided=self.one_sided,
     )
+
+  def _block_costs(self, block_macs):
+    if isinstance(self.share, list):
+      return self.share
+    return block_macs if self.share == "macs" else None
 
   def get_config(self) -> dict[str, Any]:
     return {

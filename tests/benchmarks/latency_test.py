@@ -32,3 +32,9 @@ def test_the_program_writes_what_it_measured(tmp_path):
   for name, times in row["tflite"].items():
     assert 0 < times["minimum_ms"] <= times["median_ms"]
     assert interleaved.time_text(times["median_ms"]) in done.stdout, name
+  # A second time there is nothing left to measure.
+  again = subprocess.run(
+      command, cwd=ROOT, capture_output=True, text=True, check=False
+  )
+  assert again.returncode == 0 and not again.stdout, again.stderr
+  assert json.loads(output.read_text()) == result

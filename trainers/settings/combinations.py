@@ -63,6 +63,11 @@ def _check_targets(config):
         "block, needs --rate_loss=per_layer. Received: target_rates="
         f"{config.target_rates}, rate_loss={config.rate_loss!r}"
     )
+  if config.rate_share == "time" and config.distribution == "multi_worker":
+    raise ValueError(
+        "rate_share='time' is for one process: each worker would measure other "
+        "times. Give --rate_share=macs, or omit --distribution=multi_worker."
+    )
 
 
 def _check_devices(config):

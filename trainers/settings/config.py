@@ -14,6 +14,7 @@ from pgates.training import losses
 from trainers.settings import combinations
 from trainers.settings import setting
 
+RATE_SHARES = (*losses.SHARES, "time")
 RATE_LOSSES = ("per_batch", "per_layer", "none")
 SCHEDULES = ("constant", "step", "cosine")
 TEMPERATURE_SCHEDULES = ("constant", "linear", "exponential")
@@ -85,7 +86,10 @@ class Config:
   rate_loss_weight: float = _field(1.0, "Of the rate loss", lowest=0.0)
   one_sided: bool = _field(False, "Punish only rates above the target")
   rate_share: str = _field(
-      "gates", "What the rate is a share of", choices=losses.SHARES
+      "gates",
+      "What the rate is a share of; time: of the branches, one example at a "
+      "time, measured when the run begins",
+      choices=RATE_SHARES,
   )
 
   batch_size: int = _field(128, "Examples of a global batch", lowest=1)

@@ -1,10 +1,13 @@
 """The network of a configuration."""
 
+import pathlib
+
 import image_data
 import pgates
 from pgates.layers import gate_kinds
 from pgates.layers import gates
 from trainers.settings import config as config_lib
+from trainers.training import block_times
 from trainers.training import initial_weights
 from trainers.training import optimization
 
@@ -60,6 +63,7 @@ def make_model(
     *,
     steps_per_epoch: int,
     begins: bool = True,
+    workdir: pathlib.Path | None = None,
 ) -> pgates.GatedModel:
   """Builds and compiles the network of a configuration for a data set.
 
@@ -69,9 +73,14 @@ def make_model(
     steps_per_epoch: of the run.
     begins: whether it takes the weights of `init_from`, which a checkpoint
       would replace.
+    workdir: the folder of the run, which holds measured times, if it needs
+      some; None for one that is not kept.
 
   Returns:
     A compiled `pgates.GatedModel`.
+
+  Raises:
+    ValueError: if a run that does not begin has lost its measured times.
   """
   model = build_network(
       config,
@@ -80,10 +89,13 @@ def make_model(
   )
   if config.init_from and begins:
     initial_weights.load_initial_weights(model, config.init_from)
+  times = None
+  if config.rate_share == "time" and optimization.has_rate_loss(config):
+    times = block_times.of_run(model, workdir, begins=begins)
   model.compile(
       optimization.make_optimizer(config, steps_per_epoch=steps_per_epoch),
       optimization.make_loss(config),
-      rate_loss=optimization.make_rate_loss(config),
+      rate_loss=optimization.make_rate_loss(config, times),
       jit_compile=config.jit_compile,
   )
   model.optimizer.build(model.trainable_variables)

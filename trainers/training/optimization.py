@@ -1,6 +1,7 @@
 """Optimizer, schedules and losses of a configuration."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 
 import keras
 
@@ -90,9 +91,21 @@ def make_loss(config: config_lib.Config) -> keras.losses.Loss:
   )
 
 
-def make_rate_loss(config: config_lib.Config) -> pgates.TargetRateLoss | None:
-  """The penalty on the rates of open gates; None where nothing learns them."""
-  if not config.learned_gates or config.rate_loss == "none":
+def has_rate_loss(config: config_lib.Config) -> bool:
+  """Whether there is a penalty, and something that learns from it."""
+  return config.learned_gates and config.rate_loss != "none"
+
+
+def make_rate_loss(
+    config: config_lib.Config, block_times: Sequence[float] | None = None
+) -> pgates.TargetRateLoss | None:
+  """The penalty on the rates of open gates; None where nothing learns them.
+
+  Args:
+    config: a `Config`.
+    block_times: seconds of each branch, for `rate_share="time"`.
+  """
+  if not has_rate_loss(config):
     return None
   targets = config.target_rates
   return pgates.TargetRateLoss(
@@ -100,5 +113,5 @@ def make_rate_loss(config: config_lib.Config) -> pgates.TargetRateLoss | None:
       kind=config.rate_loss,
       weight=config.rate_loss_weight,
       one_sided=config.one_sided,
-      share=config.rate_share,
+      share=block_times if config.rate_share == "time" else config.rate_share,
   )

@@ -120,6 +120,7 @@ class _Opened:
           self._dataset,
           steps_per_epoch=self._steps_per_epoch,
           begins=begins,
+          workdir=workdir,
       )
 
   def train(self, *, keep_checkpoints, checkpoint_steps, data_service):

@@ -69,8 +69,8 @@ def test_per_layer_is_per_batch_plus_variance(macs, target):
   shares = shares / shares.sum()
   mean = np.dot(shares, RATES)
   variance = np.dot(shares, (RATES - mean) ** 2)
-  per_layer = pgates.per_layer_loss(tensors(RATES), target, block_macs=macs)
-  per_batch = pgates.per_batch_loss(tensors(RATES), target, block_macs=macs)
+  per_layer = pgates.per_layer_loss(tensors(RATES), target, block_costs=macs)
+  per_batch = pgates.per_batch_loss(tensors(RATES), target, block_costs=macs)
   np.testing.assert_allclose(per_layer - per_batch, variance, rtol=1e-5)
 
 
@@ -94,7 +94,7 @@ def test_one_sided_loss_leaves_rates_below_the_target_alone(function):
 def test_equal_macs_are_equal_to_gates():
   for function in (pgates.per_batch_loss, pgates.per_layer_loss):
     np.testing.assert_allclose(
-        function(tensors(RATES), 0.6, block_macs=[7] * 5),
+        function(tensors(RATES), 0.6, block_costs=[7] * 5),
         function(tensors(RATES), 0.6),
         rtol=1e-6,
     )
@@ -102,8 +102,21 @@ def test_equal_macs_are_equal_to_gates():
 
 def test_share_of_macs_is_the_mean_executed_share():
   rate = 0.5 * 300 + 0.25 * 100  # of 400
-  loss = pgates.per_batch_loss(tensors([0.5, 0.25]), 0.0, block_macs=[300, 100])
+  loss = pgates.per_batch_loss(
+      tensors([0.5, 0.25]), 0.0, block_costs=[300, 100]
+  )
   np.testing.assert_allclose(loss, (rate / 400) ** 2, rtol=1e-6)
+
+
+def test_a_list_is_what_each_block_costs():
+  costs = [0.5, 0.25, 0.0, 2.0, 1.25]
+  for kind in ("per_batch", "per_layer"):
+    given = pgates.TargetRateLoss(0.6, kind=kind, share=costs)
+    counted = pgates.TargetRateLoss(0.6, kind=kind, share="macs")
+    np.testing.assert_array_equal(
+        given(tensors(RATES), MACS), counted(tensors(RATES), costs)
+    )
+    assert given(tensors(RATES), MACS) != counted(tensors(RATES), MACS)
 
 
 def gradient(loss, rates, macs):
@@ -158,6 +171,11 @@ def test_loss_is_the_same_within_a_graph():
         ({"target_rate": [0.5, 0.6]}, "kind='per_layer'.*0.5, 0.6"),
         ({"kind": "batch"}, "`kind` must be one of.*'batch'"),
         ({"share": "flops"}, "`share` must be one of.*'flops'"),
+        ({"share": [1.0, -1.0]}, r"none negative.*\[1.0, -1.0\]"),
+        ({"share": [1.0, float("inf")]}, "finite numbers.*inf"),
+        ({"share": [1.0, float("nan")]}, "finite numbers.*nan"),
+        ({"share": (0, 0)}, r"not all 0.*\[0.0, 0.0\]"),
+        ({"share": []}, r"not all 0.*\[\]"),
         ({"weight": float("nan")}, "`weight` must be a number.*nan"),
         ({"weight": -1.0}, "`weight` must be a number, and not negative.*-1.0"),
     ],

@@ -113,6 +113,14 @@ def test_what_does_not_fit_is_refused(options, message):
     make_model().compile("sgd", **options)
 
 
+def test_costs_must_be_one_a_block():
+  rate_loss = pgates.TargetRateLoss(0.5, share=[1.0, 2.0])
+  with pytest.raises(ValueError, match="has 2 numbers for 3 blocks"):
+    make_model().compile("sgd", rate_loss=rate_loss)
+  rate_loss = pgates.TargetRateLoss(0.5, share=[1.0, 2.0, 0.5])
+  make_model().compile("sgd", rate_loss=rate_loss)
+
+
 def test_what_fits_is_taken():
   loss = keras.losses.CategoricalCrossentropy(from_logits=True)
   rate_loss = pgates.TargetRateLoss([1, 0.5, 1], kind="per_layer")

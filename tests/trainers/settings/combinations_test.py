@@ -41,6 +41,10 @@ COMBINATIONS = [
         "--jit_compile or --num_virtual_devices, not both",
     ),
     ({"target_rates": [0.6, 0.7]}, "needs --rate_loss=per_layer"),
+    (
+        {"rate_share": "time", "distribution": "multi_worker"},
+        "rate_share='time' is for one process",
+    ),
     ({"target_rates": [], "rate_loss": "per_layer"}, "--target_rates needs"),
     (
         {"num_virtual_devices": 2, "distribution": "one_device"},

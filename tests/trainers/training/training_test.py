@@ -1,6 +1,7 @@
 """Tests of `trainers.training`, on a small network that runs eagerly."""
 
 import dataclasses
+import json
 import pathlib
 
 import keras
@@ -359,6 +360,17 @@ def test_rate_loss_is_the_one_asked_for(data_dir, tmp_path, arguments, loss):
   np.testing.assert_allclose(line["rate_loss"], expected, rtol=1e-4, atol=1e-9)
   total = line["task_loss"] + line["rate_loss"]
   np.testing.assert_allclose(line["loss"], total, rtol=1e-6)
+
+
+def test_blocks_count_by_the_times_that_the_run_measured(data_dir, tmp_path):
+  line, model = _one_step(data_dir, tmp_path, "--rate_share=time")
+  found = json.loads((tmp_path / "block_times.json").read_text())["blocks"]
+  assert [block["name"] for block in found] == list(model.macs.names)
+  times = np.array([block["seconds"] for block in found])
+  assert times.min() > 0
+  excess = 0.6 - times @ line["gate_open_rates"] / times.sum()
+  np.testing.assert_allclose(line["rate_loss"], excess**2, rtol=1e-4, atol=1e-9)
+  assert model.rate_loss.share == times.tolist()
 
 
 def test_ungated_network_runs_all_blocks(data_dir, tmp_path):
