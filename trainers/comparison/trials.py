@@ -25,7 +25,7 @@ OWN_SETTINGS = ("gate", "rate_loss", "target_rates", "seed")
 # What a trial is evaluated under; those that its network can take.
 STRATEGIES = (
     *("map", "sampled", "ensemble:5", "expected", "always_open"),
-    *("budget:0.7", "prune:0.5"),
+    *("budget:0.7", "prune:0.5", "settled"),
 )
 # Batch norms are estimated anew for these.
 RECALIBRATED = ("map", "prune:0.5")
