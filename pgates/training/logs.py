@@ -46,6 +46,8 @@ class Logs:
         losses.get("logits"), outputs.get("logits")
     )
     self.gate_open_rates = metrics_lib.GateOpenRates(outputs["gates"].shape[-1])
+    # Of metrics whose result is a dictionary: its keys.
+    self._parts = {}
 
   @property
   def metrics(self) -> list[keras.metrics.Metric]:
@@ -121,9 +123,31 @@ class Logs:
     # The last names are of numbers that are made of the last metric.
     metrics = zip(self.names, self.metrics[:-1], strict=False)
     logs = {name: metric.result() for name, metric in metrics}
+    self._parts = {
+        name: list(result)
+        for name, result in logs.items()
+        if isinstance(result, dict)
+    }
     logs["open_rate"] = tf.reduce_mean(rates)
     if self._counted is not None:
       branches = tf.constant(self._counted.branches, rates.dtype)
       executed = tf.reduce_sum(rates * branches)
       logs["macs"] = self._counted.always + executed
     return logs
+
+  def listed(self, logs: dict[str, Any]) -> list[Any]:
+    """The values of results, in the order of `names`.
+
+    Args:
+      logs: results as Keras returns them: of a metric whose result is a
+        dictionary, each part stands by itself.
+
+    Returns:
+      A list; of such a metric, it holds the dictionary.
+    """
+    return [
+        {part: logs[part] for part in self._parts[name]}
+        if name in self._parts
+        else logs[name]
+        for name in self.names
+    ]

@@ -11,6 +11,7 @@ from pgates.costs import model_macs
 from pgates.layers import replicas
 from pgates.layers import sublayers
 from pgates.training import batches
+from pgates.training import listed_logs
 from pgates.training import logs as logs_lib
 from pgates.training import loss_scaling
 from pgates.training import losses as losses_lib
@@ -19,12 +20,11 @@ from pgates.training import model_checks
 from pgates.training import model_metrics
 from pgates.training import objective
 from pgates.training import step_functions
-from pgates.training import symbolic_build
 from pgates.training import task_losses
 
 
 @keras.saving.register_keras_serializable(package="pgates")
-class GatedModel(symbolic_build.BuiltModel):
+class GatedModel(listed_logs.ListedModel):
   """A functional model that trains task loss and rate of open gates together.
 
   `GatedModel(inputs, gated_outputs(logits, gates, gate_logits))`; there may be
@@ -169,6 +169,9 @@ class GatedModel(symbolic_build.BuiltModel):
   def metrics_names(self) -> list[str]:
     """Of the list that `evaluate` and `train_on_batch` return."""
     return self._logs.names if self.compiled else []
+
+  def list_logs(self, logs: dict[str, Any]) -> list[Any]:
+    return self._logs.listed(logs)
 
   @property
   def gate_open_rates(self) -> metrics_lib.GateOpenRates:
