@@ -45,6 +45,8 @@ class Logs:
     self._accuracy = accuracy_lib.Accuracy(
         losses.get("logits"), outputs.get("logits")
     )
+    is_given = any(each.name == "accuracy" for each in self.further)
+    self._has_accuracy = self._accuracy.kind is not None and not is_given
     self.gate_open_rates = metrics_lib.GateOpenRates(outputs["gates"].shape[-1])
     # Of metrics whose result is a dictionary: its keys.
     self._parts = {}
@@ -52,10 +54,9 @@ class Logs:
   @property
   def metrics(self) -> list[keras.metrics.Metric]:
     """All metrics, in the order of `names`; the last is of the gates."""
-    has_accuracy = self._accuracy.kind is not None
     return [
         *self._losses,
-        *([self._accuracy] if has_accuracy else []),
+        *([self._accuracy] if self._has_accuracy else []),
         *self._output_losses,
         *(each.metric for each in self.further),
         self.gate_open_rates,
@@ -107,7 +108,7 @@ class Logs:
       weights: dict[str, tf.Tensor | None],
   ) -> None:
     """Adds a step's outputs; labels and weights are by the names of outputs."""
-    if self._accuracy.kind is not None:
+    if self._has_accuracy:
       self._accuracy.update_state(labels["logits"], outputs["logits"])
     self.gate_open_rates.update_state(outputs["gates"])
     for each in self.further:

@@ -100,7 +100,8 @@ def logged(
     losses: `keras.losses.Loss` by the names of outputs.
     outputs: the tensors of the model by their names.
     logs: names that are logged without metrics; `"accuracy"` of the logits is
-      one of them, and may be asked for.
+      one of them, and may be asked for. A metric object of that name is logged
+      in its place.
 
   Returns:
     A list of `LoggedMetric`.
@@ -119,7 +120,9 @@ def logged(
             continue
         name = metric.name
         name = name if output == "logits" else f"{output}_{name}"
-        taken = (*logs, *(other.name for other in found))
+        replaces = not is_weighted and name == "accuracy"
+        others = [other.name for other in found]
+        taken = others if replaces else [*logs, *others]
         if is_weighted and name in taken:
           name = f"weighted_{name}"
         if name in taken:

@@ -96,3 +96,26 @@ def test_names_are_of_what_is_logged(loss):
 def test_name_of_a_log_is_refused_for_a_metric():
   with pytest.raises(ValueError, match="names of their own.*'macs'"):
     _logs(metrics=[keras.metrics.MeanSquaredError(name="macs")])
+
+
+def test_accuracy_that_is_given_is_logged_in_place_of_ours():
+  top2 = keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="accuracy")
+  weighted = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+  logs = _logs(metrics=[top2], weighted_metrics=[weighted])
+  outputs = {
+      "logits": tf.constant([[3.0, 2.0, 1.0]] * 4),
+      "gates": tf.ones([4, 2]),
+  }
+  labels = {"logits": tf.constant([0, 1, 1, 2])}
+  logs.record(outputs, labels, {"logits": tf.constant([3.0, 1.0, 1.0, 1.0])})
+  found = logs.results()
+  assert float(found["accuracy"]) == 3 / 4
+  assert float(found["weighted_accuracy"]) == 3 / 6
+  assert logs.names.count("accuracy") == 1
+  assert logs.listed(found) == [found[name] for name in logs.names]
+
+
+def test_accuracy_is_given_once():
+  twice = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")] * 2
+  with pytest.raises(ValueError, match="names of their own.*'accuracy'"):
+    _logs(metrics=twice)
