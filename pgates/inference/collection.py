@@ -44,8 +44,9 @@ class Collector:
       What `per_example` returned, joined over all batches.
 
     Raises:
-      ValueError: if there is no example.
+      ValueError: if there is no example, or the data set never ends.
     """
+    _check_ends(dataset)
     found = []
     for images, *labels in dataset:
       outputs = self._forward(images if inputs is None else inputs(images))
@@ -80,9 +81,19 @@ def collect(
     What `per_example` returned, joined over all batches.
 
   Raises:
-    ValueError: if there is no example.
+    ValueError: if there is no example, or the data set never ends.
   """
   return Collector(model).collect(dataset, per_example)
+
+
+def _check_ends(dataset):
+  is_dataset = isinstance(dataset, tf.data.Dataset)
+  if is_dataset and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+    raise ValueError(
+        "The data set never ends (`.repeat()` without a number), and all of it "
+        "is to be measured. Leave `.repeat()` out, or give `dataset.take(n)` "
+        f"with the number of batches. Received: {dataset}"
+    )
 
 
 def _arrays(labels=None):

@@ -59,3 +59,14 @@ def test_no_example_is_an_error():
   _, data = _data(4, 4)
   with pytest.raises(ValueError, match="no example that can be read"):
     collection.collect(_model(), data.take(0), lambda outputs, labels: outputs)
+
+
+def test_data_without_an_end_is_refused():
+  _, data = _data(5, 2)
+  for endless in (data.repeat(), data.repeat().map(lambda x, y: (x, y))):
+    with pytest.raises(ValueError, match=r"never ends.*`dataset.take\(n\)`"):
+      collection.collect(_model(), endless, lambda outputs, labels: outputs)
+  found = collection.collect(
+      _model(), data.repeat().take(4), lambda outputs, labels: outputs
+  )
+  assert len(found["sum"]) == 5 + 2
