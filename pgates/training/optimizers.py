@@ -1,5 +1,8 @@
 """SGD as in the PyTorch recipes of the papers."""
 
+from collections.abc import Sequence
+import math
+import re
 from typing import Any
 
 import keras
@@ -25,7 +28,7 @@ class CoupledSGD(keras.optimizers.SGD):
       multiplier in them.
 
   Raises:
-    ValueError: if a number is negative.
+    ValueError: if a number is negative or not finite.
   """
 
   def __init__(
@@ -49,8 +52,38 @@ class CoupledSGD(keras.optimizers.SGD):
         "gate_weight_decay",
     ):
       value = getattr(self, name)
-      if value is not None and value < 0:
-        raise ValueError(f"`{name}` must not be negative. Received: {value}")
+      if value is not None and not 0 <= value < math.inf:  # Nor NaN.
+        raise ValueError(
+            f"`{name}` must be a number, and not negative. Received: {value}"
+        )
+    self._undecayed_ids = frozenset()
+    self._undecayed_names = None
+
+  def exclude_from_weight_decay(
+      self,
+      var_list: Sequence[keras.Variable] | None = None,
+      var_names: Sequence[str] | None = None,
+  ) -> None:
+    """Keeps variables from all weight decay, that of gates too.
+
+    As in Keras, it is called before the optimizer is built, is not saved, and
+    replaces what an earlier call excluded.
+
+    Args:
+      var_list: variables.
+      var_names: regular expressions, of which one is in the variable's name.
+    """
+    super().exclude_from_weight_decay(var_list=var_list, var_names=var_names)
+    # Variables themselves would be tracked as state of the optimizer.
+    self._undecayed_ids = frozenset(map(id, var_list or ()))
+    self._undecayed_names = (
+        re.compile("|".join(var_names)) if var_names else None
+    )
+
+  def _decays(self, variable):
+    names = self._undecayed_names
+    is_named = names is not None and names.search(variable.name)
+    return not is_named and id(variable) not in self._undecayed_ids
 
   def apply(
       self,
@@ -73,7 +106,7 @@ class CoupledSGD(keras.optimizers.SGD):
         decay = self.gate_weight_decay
       if not of_gate.decays:
         decay = 0.0
-    if decay:
+    if decay and self._decays(variable):
       # Keras divides what it is given by its loss scale.
       decay *= self.loss_scale_factor or 1.0
       # Gradients are summed over replicas.

@@ -281,6 +281,37 @@ def test_learning_rate_may_be_a_schedule():
         "gate_weight_decay",
     ],
 )
-def test_negative_number_is_refused(name):
-  with pytest.raises(ValueError, match=f"`{name}` must not be.*-0.5"):
-    pgates.CoupledSGD(**{name: -0.5})
+@pytest.mark.parametrize("value", [-0.5, float("nan"), float("inf")])
+def test_number_that_is_negative_or_not_finite_is_refused(name, value):
+  with pytest.raises(ValueError, match=f"`{name}` must be a.*: {value}"):
+    pgates.CoupledSGD(**{name: value})
+
+
+@pytest.mark.parametrize("by", ["names", "variables"])
+@pytest.mark.parametrize("gate_weight_decay", [None, 0.3])
+def test_excluded_variables_do_not_decay(by, gate_weight_decay):
+  model = gated_model()
+  for variable in model.trainable_variables:
+    variable.assign(tf.ones(variable.shape))
+  optimizer = pgates.CoupledSGD(
+      1.0, coupled_weight_decay=0.25, gate_weight_decay=gate_weight_decay
+  )
+  excluded = [
+      v for v in model.trainable_variables if v.name in ("bias", "beta")
+  ]
+  if by == "names":
+    optimizer.exclude_from_weight_decay(var_names=["bias", "^beta$"])
+  else:
+    optimizer.exclude_from_weight_decay(var_list=excluded)
+  of_gates = gate_variables(model)
+  decayed = {v.path for v in excluded if id(v) in of_gates}
+  assert decayed  # Biases of gates are among what is excluded.
+  variables = model.trainable_variables
+  apply_all(optimizer, variables, [[np.zeros(v.shape, "f") for v in variables]])
+  ids = set(map(id, excluded))
+  assert all(np.all(v == 1.0) for v in excluded)
+  kernels = [v for v in variables if v.name == "kernel"]
+  assert len(kernels) > 4 and not ids & set(map(id, kernels))
+  for kernel in kernels:
+    decay = 0.25 if id(kernel) not in of_gates else gate_weight_decay or 0.25
+    np.testing.assert_allclose(kernel, np.full(kernel.shape, 1.0 - decay))
