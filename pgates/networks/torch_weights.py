@@ -17,10 +17,13 @@ from pgates.layers import data_dependent_gate
 
 _BLOCK = re.compile(r"stage(\d+)_block(\d+)")
 _SYNONYMS = (
+    (re.compile(r"(^|\.)_orig_mod\."), r"\1"),  # torch.compile
     (re.compile(r"^module\."), ""),  # torch.nn.DataParallel
     (re.compile(r"\.downsample\."), ".shortcut."),
     (re.compile(r"^linear\."), "fc."),
 )
+
+_UNGATED = " For ungated weights into a gated network, pass fresh_gates=True."
 
 
 def load_torch_state(
@@ -44,7 +47,7 @@ def load_torch_state(
     ValueError: if an entry is missing, unknown or wrongly shaped; names it.
       The model is then as before.
   """
-  entries = {_canonical(name): name for name in state}
+  entries = {canonical_name(name): name for name in state}
   targets = _targets(model, fresh_gates)
   missing = sorted(_with_synonym(key) for key in set(targets) - set(entries))
   unknown = sorted(
@@ -52,13 +55,20 @@ def load_torch_state(
       for name in state
       if not name.endswith("num_batches_tracked")
       # Of two names for one entry, the first is not read.
-      and (_canonical(name) not in targets or entries[_canonical(name)] != name)
+      and (
+          canonical_name(name) not in targets
+          or entries[canonical_name(name)] != name
+      )
   )
   if missing or unknown:
+    of_gates = (
+        set() if fresh_gates else set(targets) - set(_targets(model, True))
+    )
+    is_ungated = of_gates and not of_gates & set(entries)
     raise ValueError(
         f"The state does not fit {model.name}. Missing entries: "
-        f"{_some(missing)}. Unknown entries: {_some(unknown)}. For ungated "
-        "weights into a gated network, pass fresh_gates=True."
+        f"{_some(missing)}. Unknown entries: {_some(unknown)}."
+        + (_UNGATED if is_ungated else "")
     )
   values = []
   for key, (variable, convert) in targets.items():
@@ -81,7 +91,8 @@ def _converted(value, convert):
     return None
 
 
-def _canonical(name):
+def canonical_name(name: str) -> str:
+  """The name of an entry in torchvision's naming, without wrappers."""
   for pattern, replacement in _SYNONYMS:
     name = pattern.sub(replacement, name)
   return name

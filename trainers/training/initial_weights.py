@@ -8,6 +8,7 @@ import re
 import keras
 import numpy as np
 from safetensors import numpy as safetensors
+import tensorflow as tf
 
 import pgates
 from pgates import model_files
@@ -100,7 +101,7 @@ def _load_torch(model, state):
   gates = {type(block.gate) for block in pgates.gated_blocks(model)}
   # Blocks that are always open have none.
   takes_gates = gates - {type(None)} == {pgates.DataDependentGate}
-  has_gates = any(_GATE_ENTRY.search(name) for name in state)
+  has_gates = any(map(_gate_entry, state))
   gated = {
       torch_weights.block_prefix(block)
       for block in pgates.gated_blocks(model)
@@ -109,11 +110,15 @@ def _load_torch(model, state):
   state = {
       name: value
       for name, value in state.items()
-      if not (match := _GATE_ENTRY.search(name)) or match[1] in gated
+      if not (match := _gate_entry(name)) or match[1] in gated
   }
   pgates.load_torch_state(
       model, state, fresh_gates=not (has_gates and takes_gates)
   )
+
+
+def _gate_entry(name):
+  return _GATE_ENTRY.match(torch_weights.canonical_name(name))
 
 
 def _read_state(path):
@@ -137,7 +142,14 @@ def _read_npz(path):
   if isinstance(arrays, np.ndarray):
     raise ValueError("it holds one array without a name")
   with arrays:
-    return dict(arrays)
+    return {name: _numbers(arrays[name]) for name in arrays}
+
+
+def _numbers(array):
+  # NumPy has no bfloat16, and writes its two bytes as they are.
+  if array.dtype == np.dtype("V2"):
+    array = array.view(tf.bfloat16.as_numpy_dtype).astype(np.float32)
+  return array
 
 
 def _read_torch(path):

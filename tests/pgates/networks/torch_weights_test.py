@@ -180,6 +180,36 @@ def test_unknown_entry_is_named(small, name):
   assert_refused(model, state, f"Unknown entries: {re.escape(name)}")
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda name: f"_orig_mod.{name}",
+        lambda name: f"module._orig_mod.{name}",
+        lambda name: f"_orig_mod.module.{name}",
+        lambda name: name.replace("layer2.", "layer2._orig_mod."),
+    ],
+)
+def test_names_of_compiled_networks_are_read(small, wrapped):
+  model, state = small
+  state = {name: value + 1 for name, value in state.items()}
+  pgates.load_torch_state(model, {wrapped(k): v for k, v in state.items()})
+  block = pgates.gated_blocks(model)[1]
+  np.testing.assert_array_equal(
+      block.gate.hidden.bias, state["layer2.0.fc1.bias"]
+  )
+  np.testing.assert_array_equal(
+      model.get_layer("classifier").bias, state["fc.bias"]
+  )
+
+
+def test_fresh_gates_are_advised_only_for_weights_without_gates(small):
+  model, state = small
+  del state["layer1.0.fc1.bias"]
+  with pytest.raises(ValueError, match="Missing") as error:
+    pgates.load_torch_state(model, state)
+  assert "fresh_gates" not in str(error.value)
+
+
 def test_second_name_for_one_entry_is_refused(small):
   model, state = small
   state["linear.bias"] = 1 + state["fc.bias"]

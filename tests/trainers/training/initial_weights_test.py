@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from safetensors import numpy as safetensors
+import tensorflow as tf
 
 import pgates
 from tests.helpers import torch_states
@@ -200,6 +201,22 @@ def test_gates_of_a_checkpoint_are_loaded_where_they_fit(tmp_path, monkeypatch):
   outputs = model.predict(x, verbose=0)
   np.testing.assert_allclose(outputs["gate_logits"], gate_logits, atol=1e-4)
   np.testing.assert_allclose(outputs["logits"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module._orig_mod."])
+def test_checkpoint_of_a_compiled_network_in_bfloat16_is_read(tmp_path, prefix):
+  bfloat16 = tf.bfloat16.as_numpy_dtype
+  state = {k: v.astype(bfloat16) for k, v in _state(gates=True).items()}
+  np.savez(tmp_path / "half.npz", **torch_states.rename(state, prefix=prefix))
+  model = _own_network("--gate=dependent", "--always_open=0,2")
+  initial_weights.load_initial_weights(model, tmp_path / "half.npz")
+  np.testing.assert_array_equal(
+      _gates(model)[1].hidden.bias,
+      state["layer2.0.fc1.bias"].astype(np.float32),
+  )
+  np.testing.assert_array_equal(
+      model.get_layer("stem_bn").gamma, state["bn1.weight"].astype(np.float32)
+  )
 
 
 def test_gates_of_blocks_that_are_always_open_are_left_out(
