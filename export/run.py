@@ -54,6 +54,16 @@ class Options:
   max_bad_examples: int = 100
   verify_only: bool = False
 
+  @property
+  def of_auto(self) -> auto_gating.Options:
+    """How --gating=auto chooses."""
+    return auto_gating.Options(
+        costs=self.costs,
+        max_accuracy_drop=self.max_accuracy_drop,
+        batch_size=self.cost_batch_size,
+        keep_probes=self.keep_probes,
+    )
+
 
 def run(options: Options) -> None:
   """Exports a network, or checks an existing export.
@@ -72,7 +82,7 @@ def run(options: Options) -> None:
   chosen = variants.all_variants(
       options.gating, options.format, options.quantization
   )
-  strategy = pgates.parse_strategy(options.strategy)
+  strategy, auto = pgates.parse_strategy(options.strategy), options.of_auto
   for variant in chosen:
     variants.check_strategy(variant, strategy)
   output_dir = pathlib.Path(options.output_dir).expanduser()
@@ -86,7 +96,7 @@ def run(options: Options) -> None:
   names = [name_of(options.name, variant, chosen) for variant in chosen]
   destination.check(output_dir, names)
   source = _source(options)
-  _check(source.model, chosen, strategy, options.costs)
+  _check(source.model, chosen, strategy, auto.costs)
   reference = None
   if options.reference is not None:
     reference = source_lib.open_reference(options.reference, source)
@@ -170,12 +180,7 @@ def export_all(
       strategy,
       chosen,
       data.validation,
-      auto_gating.Options(
-          costs=options.costs,
-          max_accuracy_drop=options.max_accuracy_drop,
-          batch_size=options.cost_batch_size,
-          keep_probes=options.keep_probes,
-      ),
+      options.of_auto,
   )
   output_dir = pathlib.Path(options.output_dir).expanduser()
   rows = []

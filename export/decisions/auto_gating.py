@@ -30,12 +30,22 @@ class Options:
     max_accuracy_drop: in points, on validation data.
     batch_size: that SavedModels are measured at.
     keep_probes: folder to leave the measured single blocks in, or None.
+
+  Raises:
+    ValueError: if the points are none.
   """
 
   costs: str = "measured"
   max_accuracy_drop: float = 0.1
   batch_size: int = 1
   keep_probes: str | None = None
+
+  def __post_init__(self):
+    if not 0 <= self.max_accuracy_drop <= 100:  # Nor NaN, as bounds of flags.
+      raise ValueError(
+          "--max_accuracy_drop takes points from 0 to 100. Received: "
+          f"{self.max_accuracy_drop}"
+      )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -80,7 +80,7 @@ class GatedResidual(keras.layers.Layer):
           "`branch` must be a Keras layer, a `keras.Sequential` of several, or "
           f"None. Received: {branch!r} of type {type(branch).__name__}"
       )
-    if macs is not None and macs < 0:
+    if macs is not None and not macs >= 0:  # Nor NaN.
       raise ValueError(f"`macs` must not be negative. Received: {macs}")
     if branch is None and gate is not None:
       raise ValueError(

@@ -105,9 +105,9 @@ class Gate(keras.layers.Layer):
   ):
     kwargs["dtype"] = "float32"
     super().__init__(**kwargs)
-    if not temperature > 0:
+    if not 0 < temperature < float("inf"):  # Nor NaN.
       raise ValueError(
-          f"`temperature` must be positive. Received: {temperature}"
+          f"`temperature` must be a positive number. Received: {temperature}"
       )
     self.temperature = float(temperature)
     self.seed = seed

@@ -104,6 +104,10 @@ def _chosen(table, select, skip, min_share):
         f"`skip` names no block: {unknown}. The blocks of {table.model}:\n"
         f"{table}"
     )
+  if not 0 <= min_share <= 1:  # Nor NaN, under which none would be gated.
+    raise ValueError(
+        f"`min_share` must be a number from 0 to 1. Received: {min_share}"
+    )
   rows = [row for row in table if row.gateable and row.name not in skip]
   if min_share and any(row.share is None for row in rows):
     raise ValueError(

@@ -27,9 +27,9 @@ class TemperatureSchedule(keras.callbacks.Callback):
     # Not `int` alone, which cannot read a variable that replicas mirror.
     step = int(np.asarray(self.model.optimizer.iterations))
     temperature = float(self.schedule(step))
-    if not temperature > 0:
+    if not 0 < temperature < float("inf"):  # Nor NaN.
       raise ValueError(
-          "A temperature must be positive. The schedule gave "
+          "A temperature must be a positive number. The schedule gave "
           f"{temperature} at step {step}."
       )
     for block in graphs.gated_blocks(self.model):

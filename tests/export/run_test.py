@@ -250,6 +250,7 @@ def test_names_say_the_gating_where_two_are_served():
         ({"workdir": "x", "strategy": "prune:0.5"}, "does not go with"),
         ({"workdir": "x", "gating": ("both",)}, "takes names out of"),
         ({"workdir": "x", "strategy": "mapp"}, "Expected a strategy"),
+        ({"workdir": "x", "max_accuracy_drop": float("nan")}, "Received: nan"),
     ],
 )
 def test_bad_options_are_refused_before_any_work(tmp_path, options, message):

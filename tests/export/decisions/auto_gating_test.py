@@ -123,3 +123,9 @@ def test_decisions_that_were_written_make_the_same_network(
 def test_network_without_gates_has_nothing_to_choose(data):
   found = _choose(gated_networks.resnet(gate="none"), data)
   assert found.rows == [] and "no gates" in found.outcome
+
+
+@pytest.mark.parametrize("points", [-0.1, 101.0, float("nan")])
+def test_drop_that_is_no_number_of_points_is_refused(points):
+  with pytest.raises(ValueError, match=f"--max_accuracy_drop .*: {points}"):
+    auto_gating.Options(max_accuracy_drop=points)

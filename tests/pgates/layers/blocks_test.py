@@ -262,9 +262,10 @@ def test_gate_without_a_branch_is_an_error():
     pgates.GatedResidual(None, gate=pgates.DataIndependentGate())
 
 
-def test_negative_macs_are_an_error():
-  with pytest.raises(ValueError, match="`macs`.*Received: -1"):
-    pgates.GatedResidual(keras.layers.Dense(4), macs=-1)
+@pytest.mark.parametrize("macs", [-1, float("nan")])
+def test_negative_macs_are_an_error(macs):
+  with pytest.raises(ValueError, match=f"`macs`.*Received: {macs}"):
+    pgates.GatedResidual(keras.layers.Dense(4), macs=macs)
 
 
 def test_subclass_is_not_taken_for_a_block():

@@ -198,7 +198,7 @@ def test_initial_probability_out_of_range_is_an_error(layer, probability):
     layer(initial_probability=probability)
 
 
-@pytest.mark.parametrize("temperature", [0, -1.0, math.nan])
+@pytest.mark.parametrize("temperature", [0, -1.0, math.nan, math.inf])
 @pytest.mark.parametrize("layer", LEARNED)
 def test_temperature_that_is_not_positive_is_an_error(layer, temperature):
   with pytest.raises(ValueError, match=f"Received: {temperature}"):

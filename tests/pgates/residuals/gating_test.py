@@ -323,6 +323,12 @@ def test_every_strategy_takes_it(toy, strategy):
   assert outputs["gates"].shape == (8, columns)
 
 
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_share_that_is_none_is_an_error(toy, share):
+  with pytest.raises(ValueError, match=f"`min_share` must.*: {share}"):
+    pgates.gate_residuals(toy, min_share=share)
+
+
 def test_nothing_left_is_an_error_with_what_was_found(toy):
   with pytest.raises(
       ValueError, match="toy is gated: `select`(.|\n)*4 of 4 gat"
