@@ -86,7 +86,7 @@ def main(argv):
         f"benchmarks.gated_runs: {gated} holds no finished runs. Make them "
         f"with `python -m trainers.compare --workdir={folder}`."
     )
-  over_seeds.run(
+  result = over_seeds.run(
       seeds,
       lambda seed: measure(gated / seed, ungated / seed),
       pathlib.Path(_OUTPUT.value),
@@ -97,6 +97,7 @@ def main(argv):
           "repeats": _REPEATS.value,
       },
   )
+  print("\n".join(over_seeds.table(result["summary"])))
   print(f"Wrote {_OUTPUT.value}.")
 
 

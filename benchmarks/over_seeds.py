@@ -10,6 +10,21 @@ from trainers.comparison import statistics
 
 Json = dict[str, Any]
 
+# Of the table: its columns, and what its rows are.
+_COLUMNS = {
+    "SavedModel, batch 1": ("served_1", "saved_model_1"),
+    "SavedModel, batch 8": ("served_8", "saved_model_8"),
+    "TF-Lite": ("tflite_1", "tflite_1"),
+}
+_ROWS = {
+    "ungated": "trained without gates",
+    "all_open": "gated, all gates opened",
+    "masked": "gated, closed blocks times 0",
+    "dynamic": "gated, every gate decides",
+    "auto": "gated, the gates that pay",
+    "fixed": "gated, blocks rarely open dropped",
+}
+
 
 def summarize(seeds: list[Json]) -> Json:
   """Means over seeds of accuracies and time ratios, with their spread.
@@ -18,9 +33,10 @@ def summarize(seeds: list[Json]) -> Json:
     seeds: list of dicts of `rows`, as `skipping.Benchmark.run` returns them.
 
   Returns:
-    A dict: `accuracy`, format -> network -> `statistics.spread`, and `minus`
-    the ungated network's, `statistics.difference`; `time`, engine and batch
-    size (`served_1`) -> network -> the spread of its ratio.
+    A dict: `accuracy`, format and batch size (`tflite_1`) -> network ->
+    `statistics.spread`, and `statistics.difference` to the ungated network and
+    to the one whose gates all decide; `time`, engine and batch size
+    (`served_1`) -> network -> the spread of its ratio.
   """
   accuracies, times = {}, {}
   for seed in seeds:
@@ -37,9 +53,12 @@ def summarize(seeds: list[Json]) -> Json:
           key: {
               name: {
                   **statistics.spread(values),
-                  "minus_ungated": statistics.difference(
-                      values, networks["ungated"]
-                  ),
+                  **{
+                      f"minus_{other}": statistics.difference(
+                          values, networks[other]
+                      )
+                      for other in ("ungated", "dynamic")
+                  },
               }
               for name, values in networks.items()
           }
@@ -85,3 +104,30 @@ def run(
     result = {**description, "summary": summarize(found), "seeds": found}
     artifacts.write_json(output, result)
   return result
+
+
+def table(summary: Json) -> list[str]:
+  """Time and accuracy of each network, in Markdown.
+
+  Args:
+    summary: of `summarize`.
+
+  Returns:
+    Lines: a header, and one a network; times are by the ungated network's.
+  """
+  rows = [["network", *_COLUMNS]]
+  for name, what in _ROWS.items():
+    cells = [
+        _cell(summary["time"][engine], summary["accuracy"][format], name)
+        for engine, format in _COLUMNS.values()
+    ]
+    rows.append([what, *cells])
+  header, *rest = (f"| {' | '.join(row)} |" for row in rows)
+  return [header, "|---" * len(rows[0]) + "|", *rest]
+
+
+def _cell(times, accuracies, name):
+  if name not in times:
+    return ""
+  accuracy = 100 * accuracies[name]["mean"]
+  return f"{times[name]['mean']:.2f}, {accuracy:.1f} %"

@@ -14,6 +14,7 @@ def _row(accuracy, ratio, batch_size=1):
       "networks": {
           "saved_model": {
               "ungated": {"accuracy": 0.9},
+              "dynamic": {"accuracy": 0.95},
               "auto": {"accuracy": accuracy},
           }
       },
@@ -36,11 +37,32 @@ def test_summary_is_over_the_seeds():
   assert auto["mean"] == pytest.approx(np.mean(accuracies))
   assert auto["std"] == pytest.approx(np.std(accuracies, ddof=1))
   assert auto["minus_ungated"]["mean"] == pytest.approx(0.02)
+  assert auto["minus_dynamic"]["mean"] == pytest.approx(-0.03)
   # Student's t of 2 degrees of freedom.
   half = 4.302653 * np.std(accuracies, ddof=1) / np.sqrt(3)
   assert auto["minus_ungated"]["high"] == pytest.approx(0.02 + half)
   time = found["time"]["served_8"]["auto"]
   assert time == {"mean": pytest.approx(0.7), "std": pytest.approx(0.1), "n": 3}
+
+
+def test_the_table_has_time_and_accuracy_of_each_network():
+  names = ("ungated", "all_open", "masked", "dynamic", "auto", "fixed")
+  spread = {name: {"mean": i / 10} for i, name in enumerate(names)}
+  summary = {
+      "time": {key: spread for key in ("served_1", "served_8", "tflite_1")},
+      "accuracy": {
+          key: {name: {"mean": 1 - i / 8} for i, name in enumerate(names)}
+          for key in ("saved_model_1", "saved_model_8", "tflite_1")
+      },
+  }
+  summary["time"]["tflite_1"] = dict(spread)
+  del summary["time"]["tflite_1"]["masked"]
+  header, line, *rows = over_seeds.table(summary)
+  assert header.count("|") == line.count("|") == 5
+  assert rows[0] == f"| trained without gates {3 * '| 0.00, 100.0 % '}|"
+  assert rows[4] == f"| gated, the gates that pay {3 * '| 0.40, 50.0 % '}|"
+  assert rows[2].endswith("| 0.20, 75.0 % | 0.20, 75.0 % |  |")
+  assert len(rows) == len(names)
 
 
 def test_seeds_are_written_as_they_come_and_not_measured_again(tmp_path):
