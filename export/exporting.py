@@ -59,24 +59,25 @@ def export_variant(
   return version.path, _size(version.path), report
 
 
-def write_reference(
-    name: str,
+def write_open(
     model: pgates.GatedModel,
     data: data_lib.Data,
     path: pathlib.Path,
     format: str,
-) -> dict[str, Any]:
+    *,
+    name: str,
+) -> dropped_blocks.Decided:
   """Writes a network as a variant is written, unchecked, to be compared with.
 
   Args:
-    name: stands for the gating in the row.
     model: a network; its gates are opened for good.
-    data: to measure on.
+    data: whose preparation the file holds.
     path: of the file or folder.
     format: `saved_model` or `tflite`.
+    name: of a served model.
 
   Returns:
-    What a row of `export.json` says of a variant, as far as it is known.
+    The network that was written.
   """
   whole = decided_networks.opened(model)
   decided = dropped_blocks.Decided(
@@ -86,11 +87,31 @@ def write_reference(
     path.write_bytes(conversion.convert(whole, dynamic=False))
   else:
     _write_saved_model(decided, data, path, name, {})
+  return decided
+
+
+def row_of_open(
+    decided: dropped_blocks.Decided,
+    data: data_lib.Data,
+    path: pathlib.Path,
+    format: str,
+    *,
+    name: str,
+) -> dict[str, Any]:
+  """What `export.json` says of a network that `write_open` wrote.
+
+  Args:
+    decided: the network.
+    data: to measure on.
+    path: of the file or folder.
+    format: `saved_model` or `tflite`.
+    name: stands for the gating.
+  """
   found = keras_results(decided, data.examples)
   return {
       **dataclasses.asdict(variants.Variant(name, format)),
       "bytes": path.stat().st_size if path.is_file() else _size(path),
-      "dense_macs": whole.macs.dense,
+      "dense_macs": decided.model.macs.dense,
       "accuracy": found["keras_accuracy"],
       **found,
   }

@@ -116,11 +116,16 @@ def _written(networks, limit, data, format):
     paths = {
         name: pathlib.Path(temporary) / name for name in (*references, "limit")
     }
-    rows = {
-        name: exporting.write_reference(name, model, data, paths[name], format)
-        for name, model in references.items()
+    written = {
+        name: exporting.write_open(model, data, paths[name], format, name=name)
+        for name, model in {**references, "limit": limit}.items()
     }
-    exporting.write_reference("limit", limit, data, paths["limit"], format)
+    rows = {
+        name: exporting.row_of_open(
+            written[name], data, paths[name], format, name=name
+        )
+        for name in references
+    }
     yield paths, rows
 
 

@@ -25,6 +25,7 @@ import image_data
 import pgates
 from tests.helpers import damaged_images
 from tests.helpers import gated_networks
+from tests.helpers import result_shapes
 from tests.helpers import server_loader
 from tests.helpers import training_runs
 
@@ -340,6 +341,23 @@ def test_gates_are_chosen_for_each_format_and_the_choice_explained(auto):
   asset = auto / "digits_auto" / "1" / "assets" / "gates.json"
   chosen = rows["auto", "saved_model"]["auto"]
   assert json.loads(asset.read_text())["auto"] == chosen
+
+
+def test_the_committed_description_has_what_is_written_today(auto):
+  ours = json.loads((auto / "export.json").read_text())
+  theirs = result_shapes.committed("demo_export.json")
+  for found in (ours, theirs):
+    found["variants"].sort(key=lambda row: row["gating"])
+    assert found["variants"][0]["gating"] == "auto"
+  # Where no gate is left to decide there is no threshold; which networks were
+  # timed depends on what pays.
+  varying = ["threshold", "chosen"]
+  ours, theirs = (
+      result_shapes.shape(each, ignored=varying) for each in (ours, theirs)
+  )
+  for found in (ours, theirs):
+    assert found["variants"][0]["auto"].pop("time_ratios")["all_open"]
+  assert ours == theirs
 
 
 def test_every_file_is_timed_beside_networks_without_gates(auto, capsys):
