@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks import over_seeds
+from tests.helpers import result_shapes
 from tools import source_imports
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -46,14 +48,20 @@ def test_it_is_short():
   assert len(_README.splitlines()) <= 200
 
 
-def test_the_times_are_those_of_their_file():
-  rows = json.loads((_RESULTS / "latency.json").read_text())["rows"]
-  (row,) = (r for r in rows if (r["rate"], r["batch_size"]) == ("0.4", 1))
-  saved, lite = row["saved_model"], row["tflite"]
-  assert f"At {100 * row['executed_share_of_macs']:.0f} % of its" in _FLOWING
-  assert f"takes {saved['dynamic']['ratio']:.2f} of the ungated" in _FLOWING
-  assert f"and {lite['dynamic']['ratio']:.2f} as a TF-Lite file" in _FLOWING
-  assert f"code does, takes {saved['masked']['ratio']:.2f}." in _FLOWING
+def test_the_first_screen_is_that_of_its_file():
+  summary = result_shapes.committed("gated_cluttered_digits.json")["summary"]
+  for line in over_seeds.table(summary):
+    assert f"\n{line}\n" in _README
+  served, batches, lite = (
+      summary["time"][engine]["auto"]["mean"]
+      for engine in ("served_1", "served_8", "tflite_1")
+  )
+  assert f"take {served:.2f} of the time of the same" in _FLOWING
+  assert f"{batches:.2f} in batches of 8, {lite:.2f} as a TF-Lite" in _FLOWING
+  cost = summary["accuracy"]["saved_model_1"]["auto"]["minus_ungated"]
+  assert cost["n"] == 5
+  mean, low, high = (100 * cost[key] for key in ("mean", "low", "high"))
+  assert f"{mean:+.2f} [{low:+.2f}, {high:+.2f}] points at" in _FLOWING
 
 
 def test_the_batch_that_is_slower_is_in_its_file():
@@ -62,22 +70,6 @@ def test_the_batch_that_is_slower_is_in_its_file():
   share = f"batch 32 and {100 * row['executed_share_of_macs']:.0f} % of the MAC"
   assert share in _FLOWING
   assert row["saved_model"]["dynamic"]["ratio"] > 1
-
-
-def test_the_cost_in_accuracy_is_that_of_its_file():
-  path = _RESULTS / "comparison_cluttered_digits.json"
-  value = json.loads(path.read_text())
-  (answer,) = (
-      a
-      for a in value["answers"]["against_ungated"]
-      if (a["method"], a["target_rate"]) == ("per_batch_dependent", 0.6)
-  )
-  found = answer["difference"]
-  mean, low, high = (100 * found[key] for key in ("mean", "low", "high"))
-  assert f"by {mean:+.2f} [{low:+.2f}, {high:+.2f}] points" in _FLOWING
-  assert f"a loss of {100 * found['detectable']:.2f} would have" in _FLOWING
-  bypassed = 100 * answer["bypassed"]["mean"]
-  assert f"skips {bypassed:.0f} % of its blocks" in _FLOWING
 
 
 def test_every_folder_of_sources_is_in_the_layout():

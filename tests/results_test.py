@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 
+from tests.helpers import result_shapes
 from trainers.comparison import table as comparison_table
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -29,12 +30,37 @@ def test_the_tables_are_those_of_the_file():
 def test_the_figures_of_the_answers_are_those_of_the_tables():
   answers, tables = _TEXT.split("## Tables")
   answers = " ".join(answers.split())  # Lines may break within a figure.
+  # Those of the comparison; the sixth answer is of another file.
+  answers, _ = answers.split("**6.")
   figures = re.findall(
       r"[+-]\d+\.\d\d \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]", answers
   )
   assert len(figures) >= 15
   for figure in figures:
     assert figure in tables
+
+
+def test_times_of_exports_are_those_of_their_files():
+  flowing = " ".join(_TEXT.split())
+  (row,) = result_shapes.committed("latency_pruned.json")["rows"]
+  share = 100 * row["executed_share_of_macs"]
+  served, lite = (
+      row[engine]["fixed"]["ratio"] for engine in ("served", "tflite")
+  )
+  assert f"of seed 0, at {share:.0f} % of the multiply-adds" in flowing
+  assert f"takes {served:.2f} of the ungated time as a SavedM" in flowing
+  assert f"and {lite:.2f} as a TF-Lite file, one image" in flowing
+  summary = result_shapes.committed("gated_cluttered_digits.json")["summary"]
+  for format, name in (
+      *(("saved_model_1", "auto"), ("tflite_1", "auto")),
+      ("saved_model_1", "settled"),
+  ):
+    found = summary["accuracy"][format][name]["minus_dynamic"]
+    mean, low, high = (100 * found[key] for key in ("mean", "low", "high"))
+    assert f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]" in flowing
+  for name in ("auto", "dynamic"):
+    times = [summary["time"][e][name]["mean"] for e in ("served_1", "tflite_1")]
+    assert all(f" {time:.2f}" in flowing for time in times)
 
 
 def test_what_gating_costs_in_training_is_as_measured():

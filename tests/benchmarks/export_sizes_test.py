@@ -8,6 +8,7 @@ from benchmarks import export_sizes
 from export.saved_model import saved_models
 from file_io import artifacts
 from tests.helpers import gated_networks
+from tests.helpers import result_shapes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -29,6 +30,14 @@ def test_every_file_of_the_folder_counts(monkeypatch):
       "folder": 1500,
       "ratio": 1500 / weights,
   }
+
+
+def test_the_committed_rows_have_what_is_written_today():
+  row, *_ = result_shapes.committed("export_sizes.json")["rows"]
+  ours = export_sizes.size(gated_networks.resnet())
+  assert result_shapes.shape({"network": "resnet", **ours}) == (
+      result_shapes.shape(row)
+  )
 
 
 def test_the_table_is_that_of_its_file():

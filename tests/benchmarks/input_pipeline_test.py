@@ -11,6 +11,7 @@ from benchmarks import input_pipeline
 from benchmarks import jpeg_records
 from export.timing import interleaved
 import image_data
+from tests.helpers import result_shapes
 
 
 @pytest.fixture(name="dataset", scope="module")
@@ -56,6 +57,10 @@ def test_rates_count_the_images_of_a_turn(dataset, monkeypatch):
   for row in result.values():
     seconds = row["median_ms"] / 1000
     assert row["images_per_second"] == pytest.approx(24 / seconds)
+  committed = result_shapes.committed("input_pipeline.json")["pipelines"]
+  assert result_shapes.shape(result) == result_shapes.shape(
+      committed, ignored=["images_per_second_and_core"]
+  )
 
 
 def test_pipeline_runs_in_its_own_turns_alone():

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from tests.helpers import result_shapes
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -30,6 +32,8 @@ def test_share_is_that_of_every_epoch_but_the_first(tmp_path, data_dir):
   )
   assert done.returncode == 0, done.stderr
   result = json.loads(output.read_text())
+  committed = result_shapes.committed("logging_cost.json")
+  assert result_shapes.shape(result) == result_shapes.shape(committed)
   logging, steps = result["logging_seconds"], result["step_seconds"]
   assert len(logging) == len(steps) == 3
   assert result["share"] == pytest.approx(sum(logging[1:]) / sum(steps[1:]))

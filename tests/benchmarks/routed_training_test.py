@@ -8,6 +8,7 @@ from benchmarks import routed_training
 from file_io import artifacts
 import pgates
 from pgates.layers import executions
+from tests.helpers import result_shapes
 from tests.helpers import training_runs
 from trainers.training import networks
 
@@ -86,6 +87,12 @@ def test_each_seed_is_trained_both_ways(tmp_path, data_dir, monkeypatch):
       decided = value["strategies"]["map"]
       assert found[way][seed]["accuracy"] == decided["accuracy"]
   assert found["masked"] != found["routed"]
+  committed = result_shapes.committed("routed_training.json")
+  assert result_shapes.shape(found) == result_shapes.shape(committed["runs"])
+  differences = routed_training.differences(found)
+  assert result_shapes.shape(differences) == result_shapes.shape(
+      committed["routed_minus_masked"]
+  )
   # What is finished is only read again.
   monkeypatch.setattr(routed_training.training, "run", None)
   assert routed_training.train_both_ways(*arguments, num_seeds=2) == found

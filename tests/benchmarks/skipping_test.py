@@ -10,6 +10,7 @@ from benchmarks import skipping
 from benchmarks import subjects
 import pgates
 from tests.helpers import gated_networks as networks
+from tests.helpers import result_shapes
 
 IMAGES = networks.images(24)
 OTHERS = {"keras", "onnxruntime", "openvino"}
@@ -62,6 +63,19 @@ def test_a_row_counts_what_its_images_execute(
   assert names | {"keras"} <= set(row["saved_model"]) <= names | OTHERS
 
 
+def _same_shape(row, name, batch_size):
+  """Whether a committed result's rows are such as are written today."""
+  rows = result_shapes.committed(name)["rows"]
+  # One gate pattern or several; a runtime that is installed or not.
+  shapes = [
+      result_shapes.shape(each, ignored=OTHERS)
+      for each in (row, *rows)
+      if each is row or each["batch_size"] == batch_size
+  ]
+  assert len(shapes) > 1
+  return all(each == shapes[0] for each in shapes)
+
+
 @pytest.mark.parametrize("rate", ["1.0", "0.0"])
 def test_the_rate_opens_all_gates_or_none(benchmark, model, rate):
   row = benchmark.run(rate, 2, repeats=1)
@@ -103,6 +117,9 @@ def test_of_labelled_data_every_candidate_is_measured(
     assert measured["ungated"]["share_of_macs"] == 1
     assert measured["all_open"]["accuracy"] != measured["ungated"]["accuracy"]
     assert measured["fixed"]["share_of_macs"] < 1
+  assert _same_shape(row, "latency_cluttered_digits.json", 1)
+  seed, *_ = result_shapes.committed("gated_cluttered_digits.json")["seeds"]
+  assert result_shapes.shape(row) == result_shapes.shape(seed["rows"][0])
 
 
 def test_candidates_of_an_engine_get_the_same_inputs_from_before_the_clock():

@@ -12,6 +12,7 @@ import pytest
 from file_io import artifacts
 import image_data
 import pgates
+from tests.helpers import result_shapes
 from tests.helpers import training_runs
 from trainers import evaluate
 
@@ -72,6 +73,14 @@ def test_all_strategies_are_evaluated(workdir, data_dir, capsys):
   assert value["dense_macs"] == model.macs.dense
   assert [gate["macs"] for gate in value["gates"]] == [*model.macs.branches]
   assert value["gates"][1]["name"] == "stage2_block0"
+  committed = result_shapes.committed("demo_gated.json")
+  strategies = {
+      name if ":" not in name else name.partition(":")[0]: row
+      for name, row in committed["strategies"].items()
+  }
+  for name, row in value["strategies"].items():
+    theirs = strategies[name.partition(":")[0]]
+    assert result_shapes.shape(row) == result_shapes.shape(theirs)
   required = {"accuracy", "top5_accuracy", "open_rate", "macs"}
   for name, result in value["strategies"].items():
     assert result.keys() >= {*required, "gate_open_rates"}
