@@ -26,7 +26,7 @@ def test_its_lines_do_what_it_says(tmp_path, monkeypatch, capsys):
       "images": rng.uniform(size=(16, 32, 32, 3)).astype("float32"),
       "labels": np.arange(16) % 10,
   }
-  assert len(_CODE) == 5
+  assert len(_CODE) == 6
   for block in _CODE[:-1]:
     exec(compile(block, "your_network.md", "exec"), found)  # noqa: S102
   printed = capsys.readouterr().out
@@ -35,11 +35,21 @@ def test_its_lines_do_what_it_says(tmp_path, monkeypatch, capsys):
   names = [block.name for block in pgates.gated_blocks(found["gated"])]
   assert names == [row.name for row in found["table"]][1:]
   assert found["outputs"]["gates"].shape == (16, 9)
+  assert printed.endswith("\nencoder_add\n")
+  _assert_opened(found["encoder"], found["gated_encoder"])
   for name, value in found["again"].predict(found["images"]).items():
     np.testing.assert_allclose(
         value, found["outputs"][name], rtol=1e-3, atol=1e-4, err_msg=name
     )
   keras.backend.clear_session()
+
+
+def _assert_opened(model, gated):
+  tokens = np.random.default_rng(0).normal(size=(3, 8, 16))
+  opened = pgates.with_strategy(gated, "always_open")(tokens)["logits"]
+  np.testing.assert_array_equal(opened, model(tokens))
+  closed = pgates.prune(gated, [0])(tokens)["logits"]
+  np.testing.assert_array_equal(closed, np.float32(tokens))
 
 
 def test_its_table_is_of_the_network_it_names():

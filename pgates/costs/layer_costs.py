@@ -115,6 +115,8 @@ def layer_macs(
   """
   if isinstance(layer, _FREE_LAYERS) or type(layer).__name__ in _FREE_NAMES:
     return 0
+  if type(layer).__name__ == "ViTPatchingAndEmbedding":  # Of KerasHub.
+    return layer_macs(layer.patch_embedding, input_shape)
   raise ValueError(unknown_layer(layer))
 
 

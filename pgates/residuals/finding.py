@@ -11,6 +11,8 @@ from pgates.costs import model_macs
 from pgates.layers import blocks as layer_blocks
 from pgates.residuals import blocks
 from pgates.residuals import calls as calls_lib
+from pgates.residuals import openers as openers_lib
+from pgates.residuals import reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +106,10 @@ def _cells(row):
 
 
 def find_residuals(
-    model: keras.Model, *, macs: Mapping[str, int] | None = None
+    model: keras.Model,
+    *,
+    macs: Mapping[str, int] | None = None,
+    openers: openers_lib.Openers | None = None,
 ) -> Residuals:
   """Finds the residual blocks of a functional network.
 
@@ -118,15 +123,21 @@ def find_residuals(
     model: a functional Keras model.
     macs: multiply-adds of branches by the names of blocks, for those with
       layers that `pgates.layer_macs` does not know.
+    openers: for classes of layers that call layers of their own in Python, a
+      function `(layer, *inputs) -> outputs` each, that does on symbolic tensors
+      what the layer's `call` does. Its additions are then looked at, too, and
+      are called after the layer. Where `call` makes use of layers and
+      `keras.ops` alone, it is its own opener: `{Encoder: Encoder.call}`.
+      KerasHub's ViT, MobileNet and EfficientNet need none.
 
   Returns:
     `Residuals`: a sequence of `Residual`, which prints as a table.
 
   Raises:
-    ValueError: if the model has no graph, or `macs` has a name that no block
-      has.
+    ValueError: if the model has no graph, `macs` has a name that no block has,
+      or an opener leaves out weights or returns what the layer does not.
   """
-  graph = calls_lib.read(model)
+  graph = reading.read(model, openers)
   return table(model, graph, blocks.find(graph), macs)
 
 
@@ -196,14 +207,14 @@ def _why_opaque(layer):
     return None
   if isinstance(layer, layer_blocks.GatedResidual):
     return None
-  if isinstance(layer, keras.Model) and calls_lib.has_graph(layer):
+  if isinstance(layer, keras.Model) and reading.has_graph(layer):
     return None
   inner = {id(each) for value in vars(layer).values() for each in _in(value)}
   if len(inner) < 2:
     return None
   return (
       f"a {type(layer).__name__} holds {len(inner)} layers or more, and calls "
-      "them in code of its own"
+      "them in code of its own: `openers=` can show it"
   )
 
 

@@ -15,6 +15,8 @@ from pgates.residuals import blocks
 from pgates.residuals import calls as calls_lib
 from pgates.residuals import finding
 from pgates.residuals import heads
+from pgates.residuals import openers as openers_lib
+from pgates.residuals import reading
 from pgates.training import model as model_lib
 
 GateOfResidual = Callable[[finding.Residual], gates_lib.Gate | None]
@@ -32,6 +34,7 @@ def gate_residuals(
     initial_probability: float = 0.95,
     keep_stochastic_depth: bool = False,
     macs: Mapping[str, int] | None = None,
+    openers: openers_lib.Openers | None = None,
 ) -> model_lib.GatedModel:
   """A network with gates on its residual blocks; it shares all layers.
 
@@ -56,6 +59,7 @@ def gate_residuals(
       thrown away. Of no use where `gate` is a callable.
     keep_stochastic_depth: whether such layers stay.
     macs: as of `find_residuals`.
+    openers: as of `find_residuals`.
 
   Returns:
     A `GatedModel`, not compiled. It has the inputs of the model. Of several
@@ -67,7 +71,7 @@ def gate_residuals(
     ValueError: if no block is left to gate, a name in `skip` is not that of a
       block, or multiply-adds are not known.
   """
-  graph = calls_lib.read(model)
+  graph = reading.read(model, openers)
   found = blocks.find(graph)
   table = finding.table(model, graph, found, macs)
   rows = _chosen(
@@ -201,7 +205,7 @@ def _assemble(model, graph, chosen, layers):
   }
   origins = {id(block.addition): block.origin for block in chosen}
   last, logits = heads.last_call(graph), None
-  tensors, decisions = {}, {}
+  tensors, names, decisions = {}, {}, {}
   for call in graph.calls:
     layer = layers.get(id(call))
     if layer is not None:
@@ -210,9 +214,9 @@ def _assemble(model, graph, chosen, layers):
       tensors[id(call.results[0])] = outputs
       decisions[layer] = decision
     elif call is last:
-      logits = heads.apply_last(call, tensors)
+      logits = heads.apply_last(call, tensors, names)
     elif id(call) not in inside:
-      calls_lib.replay([call], tensors)
+      calls_lib.replay([call], tensors, names)
   outputs = calls_lib.substitute(graph.outputs, tensors)
   named = heads.named(model, outputs)
   if logits is not None:

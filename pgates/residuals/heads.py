@@ -97,20 +97,33 @@ def _is_last(operation):
   return operation.activation in _ACTIVATIONS
 
 
-def apply_last(call: calls_lib.Call, tensors: dict[int, Any]) -> Any:
-  """Makes the call of `last_call` in two steps; returns the logits."""
+def apply_last(
+    call: calls_lib.Call,
+    tensors: dict[int, Any],
+    names: dict[str, keras.Operation] | None = None,
+) -> Any:
+  """Makes the call of `last_call` in two steps.
+
+  Args:
+    call: of a graph.
+    tensors: as of `calls.replay`.
+    names: as of `calls.replay`.
+
+  Returns:
+    The logits.
+  """
   layer = call.operation
   (result,) = call.results
   if not isinstance(layer, _LAYERS):
-    calls_lib.replay([call], tensors)
+    calls_lib.replay([call], tensors, names)
     return tensors.get(id(call.inputs[0]), call.inputs[0])
   inputs = calls_lib.substitute(call.args[0], tensors)
   policy = layer.dtype_policy
-  logits = BeforeActivation(layer, name=f"{layer.name}_logits", dtype=policy)(
+  logits = BeforeActivation(layer, name=f"{call.name}_logits", dtype=policy)(
       inputs
   )
   tensors[id(result)] = keras.layers.Activation(
-      layer.activation, name=layer.name, dtype=policy
+      layer.activation, name=call.name, dtype=policy
   )(logits)
   return logits
 

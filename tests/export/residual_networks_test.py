@@ -1,17 +1,21 @@
 """Exports of networks of others, whose blocks were found and gated."""
 
+import json
+
 from ai_edge_litert import interpreter
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from export import exporting
+from export import run
 from export import variants
 from export.checks import self_check
 from export.decisions import dropped_blocks
 from export.inputs import data as data_lib
 from export.saved_model import serving
 from export.tflite import conversion
+from export.timing import whole_times
 import image_data
 import pgates
 from tests.helpers import residual_networks as networks
@@ -80,6 +84,34 @@ def test_tflite_file_skips_as_keras_does(make):
       rtol=1e-3,
       atol=1e-5,
   )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("costs", ["macs", "measured"])
+def test_auto_gating_exports_a_network_of_others_from_its_file(
+    costs, tmp_path, data_dir, monkeypatch
+):
+  monkeypatch.setattr(whole_times, "ROUNDS", (2, 4))
+  gated, _, _ = _gated(lambda: networks.inverted_residuals(8))
+  gated.save(tmp_path / "gated.keras")
+  run.run(
+      run.Options(
+          model=str(tmp_path / "gated.keras"),
+          dataset="digits",
+          data_dir=str(data_dir),
+          output_dir=str(tmp_path / "out"),
+          format=("saved_model", "tflite"),
+          num_examples=40,
+          costs=costs,
+      )
+  )
+  described = json.loads((tmp_path / "out" / "export.json").read_text())
+  assert len(described["variants"]) == 2
+  for row in described["variants"]:
+    assert len(row["auto"]["decisions"]) == 3
+    assert row["gate_agreement"] == 1
+    assert row["accuracy"] == row["keras_accuracy"]
+    assert row["dense_macs"] == gated.macs.dense
 
 
 @pytest.mark.slow

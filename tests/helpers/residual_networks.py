@@ -74,6 +74,28 @@ def toy(size=8, **kwargs):
   return unsettled(keras.Model(images, outputs, name="toy"))
 
 
+def inverted_residuals(size, channels=1, blocks=3):
+  """A small MobileNetV2, whose outputs are probabilities of ten classes."""
+  keras.utils.set_random_seed(1)
+  images = keras.Input((size, size, channels))
+  x = _conv_norm(images, "stem", filters=8)
+  for i in range(blocks):
+    y = layers.Conv2D(24, 1, use_bias=False, name=f"expand{i}")(x)
+    y = layers.BatchNormalization(name=f"expand{i}_norm")(y)
+    y = layers.ReLU(6, name=f"expand{i}_relu")(y)
+    y = layers.DepthwiseConv2D(
+        3, padding="same", use_bias=False, name=f"depthwise{i}"
+    )(y)
+    y = layers.BatchNormalization(name=f"depthwise{i}_norm")(y)
+    y = layers.ReLU(6, name=f"depthwise{i}_relu")(y)
+    y = layers.Conv2D(8, 1, use_bias=False, name=f"project{i}")(y)
+    y = layers.BatchNormalization(name=f"project{i}_norm")(y)
+    x = layers.Add(name=f"add{i}")([x, y])
+  x = layers.GlobalAveragePooling2D()(x)
+  outputs = layers.Dense(10, activation="softmax", name="predictions")(x)
+  return unsettled(keras.Model(images, outputs, name="inverted"))
+
+
 def _conv_norm(x, name, filters=6, strides=1):
   x = layers.Conv2D(
       filters, 3, strides=strides, padding="same", use_bias=False, name=name

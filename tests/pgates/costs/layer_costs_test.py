@@ -178,6 +178,19 @@ def test_free_layer_costs_nothing(layer):
   assert pgates.layer_macs(layer, (None, 8, 8, 3)) == 0
 
 
+class ViTPatchingAndEmbedding(keras.layers.Layer):
+  """By the name of KerasHub's: a convolution, and free embeddings."""
+
+  def __init__(self):
+    super().__init__()
+    self.patch_embedding = keras.layers.Conv2D(5, 4, strides=4)
+
+
+def test_patches_of_keras_hub_cost_their_convolution():
+  layer = ViTPatchingAndEmbedding()
+  assert pgates.layer_macs(layer, (None, 8, 12, 3)) == 2 * 3 * 16 * 3 * 5
+
+
 @pytest.mark.parametrize("name", ["LayerScale", "StochasticDepth", "DropPath"])
 def test_layers_that_scale_or_drop_are_known_by_name(name):
   kind = type(name, (layers.Layer,), {})

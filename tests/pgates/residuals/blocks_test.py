@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pgates.residuals import blocks
-from pgates.residuals import calls
+from pgates.residuals import reading
 
 layers = keras.layers
 
@@ -25,7 +25,7 @@ def _conv(x, name, filters=4, kernel=3, strides=1, **kwargs):
 
 
 def _find(inputs, outputs):
-  return blocks.find(calls.read(keras.Model(inputs, outputs)))
+  return blocks.find(reading.read(keras.Model(inputs, outputs)))
 
 
 def _only(build, shape=(4,)):

@@ -1,83 +1,23 @@
 """Tests of pgates/residuals/calls.py."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 from pgates.residuals import calls
+from pgates.residuals import reading
 
 layers = keras.layers
 
 
-def _inner(name="inner"):
-  inputs = keras.Input((None, 4))
-  x = layers.Dense(4, name="first")(inputs)
-  x = layers.Dropout(0.5, name="drop")(x)
-  outputs = layers.Add(name="add")([inputs, x])
-  return keras.Model(inputs, outputs, name=name)
-
-
-def _plain():
-  return keras.Sequential([layers.Dense(4), layers.ReLU()], name="plain")
-
-
-def _model(inner, **kwargs):
-  inputs = keras.Input((3, 4), name="tokens")
-  x = _plain()(inputs)
-  x = inner(x, **kwargs)
-  return keras.Model(inputs, {"head": layers.Dense(2, name="head")(x)})
-
-
-def _names(graph):
-  return [call.name for call in graph.calls]
-
-
-def test_models_with_additions_are_written_out_and_others_kept_whole():
-  graph = calls.read(_model(_inner()))
-  assert _names(graph) == ["plain", "first", "drop", "add", "head"]
-  assert graph.inputs.name == "tokens"
-  # The inner model's own size is open, here it is that of its input.
-  assert [call.results[0].shape for call in graph.calls] == [
-      *[(None, 3, 4)] * 4,
-      (None, 3, 2),
-  ]
-  plain, first, drop, add, head = graph.calls
-  assert first.inputs == plain.results == add.inputs[:1]
-  assert add.inputs[1:] == drop.results
-  assert head.inputs == add.results
-  assert [graph.outputs["head"]] == head.results
-
-
-def test_models_in_models_in_models_and_called_twice_are_written_out():
-  core = _inner("core")
-  inputs = keras.Input((3, 4))
-  middle = keras.Model(inputs, core(inputs), name="middle")
-  outer = keras.Input((3, 4))
-  graph = calls.read(keras.Model(outer, core(middle(outer))))
-  assert _names(graph) == 2 * ["first", "drop", "add"]
-  assert graph.calls[3].inputs == graph.calls[2].results
-  assert graph.calls[0].operation is graph.calls[3].operation
-
-
-def test_training_reaches_the_layers_of_a_model_that_is_written_out():
-  graph = calls.read(_model(_inner(), training=False))
-  by_name = {call.name: call for call in graph.calls}
-  assert by_name["drop"].kwargs == {"training": False}
-  assert not by_name["add"].kwargs and not by_name["head"].kwargs
-
-
-def test_model_that_is_given_a_mask_stays_whole_and_says_so():
-  mask = keras.Input((3,), dtype="bool")
-  inputs = keras.Input((3, 4))
-  outputs = _inner()(inputs, mask=mask)
-  (call,) = calls.read(keras.Model([inputs, mask], outputs)).calls
-  assert call.hidden == "it is called with ['mask']"
-
-
 def test_replayed_calls_compute_what_the_model_computes():
-  model = _model(_inner(), training=True)
-  keras.utils.set_random_seed(0)
-  graph = calls.read(model)
+  inputs = keras.Input((3, 4))
+  x = layers.Dropout(0.5, name="drop")(layers.Dense(4)(inputs), training=True)
+  outputs = {"head": layers.Dense(2)(layers.Add()([inputs, x]))}
+  model = keras.Model(inputs, outputs)
+  graph = reading.read(model)
   x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
   fresh = keras.Input((3, 4))
   tensors = {id(graph.inputs): fresh}
@@ -91,49 +31,26 @@ def test_replayed_calls_compute_what_the_model_computes():
   np.testing.assert_array_equal(again(x)["head"], expected)
 
 
-def test_model_whose_names_clash_stays_whole_and_says_so():
-  inputs = keras.Input((3, 4))
-  x = layers.Dense(4, name="first")(inputs)
-  graph = calls.read(keras.Model(inputs, _inner()(x)))
-  assert _names(graph) == ["first", "inner"]
-  assert graph.calls[1].hidden == "names in it are used elsewhere too: first"
-
-
-def test_model_that_overrides_call_stays_whole_and_says_so():
-
-  class Doubled(keras.Model):
-
-    def call(self, inputs, training=None):
-      return 2 * super().call(inputs, training=training)
-
-  inner = _inner()
-  graph = calls.read(_model(Doubled(inner.input, inner.output, name="two")))
-  assert _names(graph) == ["plain", "two", "head"]
-  assert "overrides `call`" in graph.calls[1].hidden
-  with pytest.raises(ValueError, match="two.*no graph.*GatedResidual"):
-    calls.read(graph.calls[1].operation)
-
-
-def test_subclassed_model_has_no_graph():
-
-  class Subclassed(keras.Model):
-
-    def call(self, inputs):
-      return inputs
-
-  with pytest.raises(ValueError, match="no graph.*`call` of your own"):
-    calls.read(Subclassed())
-
-
-def test_reading_changes_nothing():
-  model = _model(_inner())
-  model.compile("adam", "mse")
-  config, variables = model.get_config(), [*model.variables]
-  first = model.get_layer("head").output
-  calls.read(model)
-  assert model.get_config() == config
-  assert model.variables == variables
-  assert model.get_layer("head").output is first
+def test_layers_of_one_name_are_told_apart_by_those_of_their_calls():
+  """The second one is called in a model that has the name of the call."""
+  keras.utils.set_random_seed(0)
+  first, second = (layers.Dense(4, name="dense") for _ in range(2))
+  x = keras.Input((4,))
+  parts = [keras.Model(x, first(x)), keras.Model(x, second(x))]
+  found = [*reading.read(parts[0]).calls, *reading.read(parts[1]).calls]
+  y = keras.Input((4,))
+  tensors, names = {id(call.inputs[0]): y for call in found}, {"other": None}
+  found = [
+      dataclasses.replace(call, name=f"call{i}") for i, call in enumerate(found)
+  ]
+  calls.replay(found, tensors, names)
+  ends = [tensors[id(call.results[0])] for call in found]
+  model = keras.Model(y, ends)
+  assert [layer.name for layer in model.layers[1:]] == ["dense", "call1"]
+  assert names == {"other": None, "dense": first}
+  data = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
+  for received, layer in zip(model(data), (first, second), strict=True):
+    np.testing.assert_array_equal(received, layer(data))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +67,6 @@ def test_reading_changes_nothing():
 def test_what_adds_is_an_addition(add, expected):
   a = keras.Input((3,))
   model = keras.Model(a, add(a, layers.ReLU()(a)))
-  last = calls.read(model).calls[-1]
+  last = reading.read(model).calls[-1]
   assert calls.is_addition(last.operation) == expected
   assert not calls.is_scaled_addition(last.operation)

@@ -2,8 +2,8 @@
 
 import keras
 
-from pgates.residuals import calls
 from pgates.residuals import flow
+from pgates.residuals import reading
 
 layers = keras.layers
 
@@ -15,7 +15,7 @@ def _tapped():
   b = layers.Dense(4, name="b")(a)
   c = layers.Dense(4, name="c")(a)
   d = layers.Dense(4, name="d")(layers.Add(name="add")([b, c]))
-  graph = calls.read(keras.Model(x, [d, c]))
+  graph = reading.read(keras.Model(x, [d, c]))
   return flow.Flow(graph), {call.name: call for call in graph.calls}, graph
 
 

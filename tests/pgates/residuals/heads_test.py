@@ -7,6 +7,7 @@ import pytest
 import pgates
 from pgates.residuals import calls
 from pgates.residuals import heads
+from pgates.residuals import reading
 
 layers = keras.layers
 INPUTS = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
@@ -34,7 +35,7 @@ HEADS = {
 
 
 def _applied(model):
-  graph = calls.read(model)
+  graph = reading.read(model)
   last = heads.last_call(graph)
   tensors = {}
   calls.replay(graph.calls[:-1], tensors)
@@ -70,7 +71,7 @@ def test_probabilities_are_made_of_logits(name):
 )
 def test_other_outputs_stay_as_they_are(build):
   x = keras.Input((6,))
-  assert heads.last_call(calls.read(keras.Model(x, build(x)))) is None
+  assert heads.last_call(reading.read(keras.Model(x, build(x)))) is None
 
 
 def test_layer_without_its_activation_survives_a_file(tmp_path):
