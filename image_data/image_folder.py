@@ -15,6 +15,9 @@ from image_data import splits
 # What others call the splits.
 _SYNONYMS = {"val": "validation", "valid": "validation"}
 _CARVED_SHARE = 10  # One in so many.
+# Folders that programs leave in others, beside those whose names begin with a
+# dot (.git, .ipynb_checkpoints): unpacked archives, and network drives.
+_LEFT_BEHIND = ("__MACOSX", "@eaDir")
 
 
 class ImageFolder:
@@ -38,7 +41,8 @@ class ImageFolder:
   Raises:
     FileNotFoundError: if there is no such folder, or no `train` in it.
     ValueError: if a class is empty, a split has a class that `train` has not,
-      or two folders are of one split.
+      the name of a class is not one line of UTF-8, or two folders are of one
+      split.
   """
 
   has_equal_shapes = False
@@ -150,6 +154,10 @@ def _warn_of_classes(folder, split, classes, of_train):
 def _classes_in(folder):
   classes, omitted = {}, collections.defaultdict(list)
   for part in filter(pathlib.Path.is_dir, sorted(folder.iterdir())):
+    if part.name.startswith(".") or part.name in _LEFT_BEHIND:
+      omitted["hidden folders"].append(str(part))
+      continue
+    _check_name(part)
     images = classes[part.name] = []
     for path in sorted(map(str, part.iterdir())):
       kind = _kind_to_omit(path)
@@ -175,6 +183,23 @@ def _classes_in(folder):
         f"of {', '.join(decoding.SUFFIXES)}."
     )
   return classes
+
+
+def _check_name(folder):
+  """Refuses a name that does not fit into a list of one class a line."""
+  name = folder.name
+  try:
+    name.encode()
+  except UnicodeEncodeError as error:
+    raise ValueError(
+        f"The name of the folder {os.fsencode(folder)!r} is not UTF-8, so that "
+        "it cannot be the name of a class. Rename it."
+    ) from error
+  if name.splitlines() != [name]:
+    raise ValueError(
+        f"The name of the folder {str(folder)!r} holds a line break, and names "
+        "of classes are kept one a line. Rename it."
+    )
 
 
 def _kind_to_omit(path):

@@ -68,6 +68,7 @@ def read_data(
         bad_examples=bad_examples,
     )
 
+  class_names = labels_lib.class_names(labels, source.dataset)
   preparation = _preparation(source)
   images, classes = _arrays(batches(split), num_examples)
   calibration, _ = _arrays(batches("train"), num_calibration)
@@ -75,7 +76,7 @@ def read_data(
       examples=self_check.Examples(images, classes, preparation),
       validation=batches("validation"),
       calibration=calibration,
-      class_names=labels_lib.class_names(labels, source.dataset),
+      class_names=class_names,
   )
 
 

@@ -17,11 +17,20 @@ def class_names(
     dataset: that the network is measured on.
 
   Raises:
-    ValueError: if there are more or fewer names than classes.
+    ValueError: if there are more or fewer names than classes, or the file is
+      not UTF-8.
   """
   if path is None:
     return dataset.class_names
-  names = pathlib.Path(path).expanduser().read_text("utf-8").splitlines()
+  try:
+    # Editors of Windows put a byte order mark before the first name.
+    text = pathlib.Path(path).expanduser().read_text("utf-8-sig")
+  except UnicodeDecodeError as error:
+    raise ValueError(
+        f"--labels: {path} is not UTF-8 (at byte {error.start}). Save it as "
+        "UTF-8, or convert it: iconv -f latin1 -t utf-8."
+    ) from error
+  names = text.splitlines()
   if len(names) != dataset.num_classes:
     raise ValueError(
         f"--labels: {path} has {len(names)} lines; {dataset.name} has "

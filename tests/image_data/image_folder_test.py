@@ -1,5 +1,7 @@
 """Tests of `image_data.image_folder`."""
 
+import os
+
 import numpy as np
 from PIL import Image
 import pytest
@@ -95,6 +97,37 @@ def test_what_is_left_out_is_counted_by_kind(tmp_path, caplog):
       "2 hidden files",
   ):
     assert words in message
+
+
+def test_hidden_folders_are_no_classes(tmp_path, caplog):
+  hidden = (".ipynb_checkpoints", ".git", "__MACOSX", "@eaDir")
+  for split in ("train", "val", "test"):
+    _store(tmp_path / split, {"ant": 2, "bee": 2, hidden[0]: 1})
+  for name in hidden[1:]:
+    (tmp_path / "train" / name).mkdir()
+  dataset, messages = _warnings(tmp_path, caplog)
+  assert dataset.class_names == ["ant", "bee"]
+  assert dataset.num_examples("train") == 4
+  assert "omitted 4 hidden folders (such as" in messages[0]
+  assert all("omitted 1 hidden folders" in each for each in messages[1:])
+  assert len(messages) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (b"bee\nfly", r"bee\\nfly' holds a line break.*Rename it"),
+        ("bee\u2028fly".encode(), "holds a line break"),
+        (b"\xe9tui", r"\\xe9tui' is not UTF-8"),
+    ],
+)
+def test_names_that_are_not_one_line_of_utf8_are_refused(
+    tmp_path, name, message
+):
+  for folder in (b"ant", name):
+    os.makedirs(os.path.join(os.fsencode(tmp_path), b"train", folder))
+  with pytest.raises(ValueError, match=message):
+    image_data.ImageFolder(tmp_path)
 
 
 def test_webp_is_read(tmp_path, caplog):
