@@ -134,7 +134,7 @@ class TargetRateLoss:
     if not isinstance(share, str):
       share = [float(cost) for cost in share]
     _check_share(share)
-    if not 0 <= weight < float("inf"):  # Nor NaN.
+    if not weight >= 0:  # Nor NaN.
       raise ValueError(
           f"`weight` must be a number, and not negative. Received: {weight}"
       )
