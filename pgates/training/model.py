@@ -92,8 +92,8 @@ class GatedModel(listed_logs.ListedModel):
       rate_loss: a `pgates.TargetRateLoss`, or None.
       metrics: list of further Keras metrics, functions or names, of labels
         and logits; or a dictionary of lists by the names of outputs. As in
-        Keras, sample weights do not count. One with the name "accuracy" is
-        logged in place of ours.
+        Keras, sample weights do not count. An accuracy with the name
+        "accuracy" is logged in place of ours.
       weighted_metrics: the same, where sample weights count.
       **options: `run_eagerly`, `steps_per_execution`, `jit_compile` and
         `auto_scale_loss` of `keras.Model.compile`.

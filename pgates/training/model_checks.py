@@ -84,14 +84,15 @@ def check_targets(rate_loss: losses.TargetRateLoss, model: keras.Model) -> None:
         f"{model.name} takes {[tuple(t.shape) for t in model.inputs]}: build "
         "it with a full input shape, or give share='gates'."
     )
+  costs, targets = rate_loss.share, rate_loss.target_rate
+  if not isinstance(costs, list) and not isinstance(targets, list):
+    return
   names = [block.name for block in graphs.gated_calls(model)]
-  costs = rate_loss.share
   if isinstance(costs, list) and len(costs) != len(names):
     raise ValueError(
         f"TargetRateLoss(share=) has {len(costs)} numbers for {len(names)} "
         f"blocks ({names}). Give one for each."
     )
-  targets = rate_loss.target_rate
   if not isinstance(targets, list):
     return
   if len(targets) != len(names):

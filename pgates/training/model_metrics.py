@@ -100,8 +100,8 @@ def logged(
     losses: `keras.losses.Loss` by the names of outputs.
     outputs: the tensors of the model by their names.
     logs: names that are logged without metrics; `"accuracy"` of the logits is
-      one of them, and may be asked for. A metric object of that name is logged
-      in its place.
+      one of them, and may be asked for. A mean over labels and predictions of
+      that name, as Keras's accuracies are, is logged in its place.
 
   Returns:
     A list of `LoggedMetric`.
@@ -120,7 +120,11 @@ def logged(
             continue
         name = metric.name
         name = name if output == "logits" else f"{output}_{name}"
-        replaces = not is_weighted and name == "accuracy"
+        replaces = (
+            not is_weighted
+            and name == "accuracy"
+            and isinstance(metric, keras.metrics.MeanMetricWrapper)
+        )
         others = [other.name for other in found]
         taken = others if replaces else [*logs, *others]
         if is_weighted and name in taken:

@@ -113,5 +113,5 @@ def make_rate_loss(
       kind=config.rate_loss,
       weight=config.rate_loss_weight,
       one_sided=config.one_sided,
-      share=block_times if config.rate_share == "time" else config.rate_share,
+      share=config.rate_share if block_times is None else block_times,
   )

@@ -81,6 +81,10 @@ def test_missing_columns_are_refused():
             r"\['block0', 'block2'\].*always_open",
         ),
         (
+            {"metrics": [keras.metrics.Mean("accuracy")]},
+            "names of their own.*Received: 'accuracy'",
+        ),
+        (
             {"loss": {"logits": CATEGORICAL, "votes": CATEGORICAL}},
             r"may name the outputs.*Received: \['votes'\]",
         ),
