@@ -5,11 +5,9 @@
 """
 
 from absl import app
-import matplotlib
-from matplotlib import figure as figure_lib
 import numpy as np
 
-from file_io import artifacts
+from benchmarks import drawing
 
 # What is far less accurate, all gates open, would hide how the others differ.
 # Of Okabe and Ito, told apart by the colour-blind; and a marker each.
@@ -58,9 +56,7 @@ def draw(result):
   Returns:
     A matplotlib figure: small markers are seeds, large ones their means.
   """
-  # Not of pyplot, which looks for a display.
-  figure = figure_lib.Figure(figsize=(9.6, 3.4), layout="constrained")
-  axes = figure.subplots(1, len(_PANELS), sharey=True)
+  figure, axes = drawing.panels(len(_PANELS), width=3.2)
   for axis, (title, which) in zip(axes, _PANELS.items(), strict=True):
     for name, pairs in points(result["seeds"], *which).items():
       style = {**_STYLES[name], "linestyle": "none"}
@@ -82,12 +78,7 @@ def draw(result):
 
 
 def main(argv):
-  if len(argv) != 3:
-    raise app.UsageError("Name the JSON to read and the image to write.")
-  result = artifacts.read_json(argv[1])
-  matplotlib.rcParams["svg.hashsalt"] = "gated"  # The same file each time.
-  with artifacts.replacing(argv[2]) as output:
-    draw(result).savefig(output, metadata={"Date": None}, facecolor="white")
+  drawing.write(argv, draw, salt="gated")
 
 
 if __name__ == "__main__":

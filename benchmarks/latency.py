@@ -17,7 +17,7 @@ are taken by, where they are installed (`requirements_benchmarks.txt`).
 The engines: `saved_model`, loaded by Python; `served`, the same files in a
 session of TensorFlow's C API, as TensorFlow Serving runs them; `tflite`.
 Without a run, ResNet-50 of random weights serves, whose gates differ between
-images: about half an hour on two cores. Each row is written as it comes; the
+images: an hour or more on two cores. Each row is written as it comes; the
 same command, of the same commit, goes on where it was stopped.
 `benchmarks.latency_plot` draws the result.
 """

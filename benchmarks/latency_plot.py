@@ -5,10 +5,8 @@
 """
 
 from absl import app
-import matplotlib
-from matplotlib import figure as figure_lib
 
-from file_io import artifacts
+from benchmarks import drawing
 
 # Of Okabe and Ito, told apart by the colour-blind; and a marker each.
 _STYLES = {
@@ -63,12 +61,8 @@ def draw(result):
       for engine in _ENGINES
       if series(rows, engine, batch_size)
   ]
-  # Not of pyplot, which looks for a display.
-  figure = figure_lib.Figure(
-      figsize=(3.2 * len(panels), 3.4), layout="constrained"
-  )
-  axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)
-  for axis, (engine, batch_size) in zip(axes[0], panels, strict=True):
+  figure, axes = drawing.panels(len(panels), width=3.2)
+  for axis, (engine, batch_size) in zip(axes, panels, strict=True):
     for name, points in series(rows, engine, batch_size).items():
       axis.plot(*zip(*points, strict=True), **_STYLES[name])
     axis.plot([0, 1], [0, 1], ":", color="gray", label="time = MACs")
@@ -78,8 +72,8 @@ def draw(result):
     axis.set_ylim(0, None)
     axis.grid(alpha=0.3)
   reference = result.get("reference", "ungated").replace("_", " ")
-  axes[0, 0].set_ylabel(f"time / {reference} network")
-  axes[0, 0].legend(fontsize="small")
+  axes[0].set_ylabel(f"time / {reference} network")
+  axes[0].legend(fontsize="small")
   shape = "x".join(map(str, result["image_shape"][:2]))
   figure.suptitle(
       f"{result['network']} at {shape}, {result['weights']} weights, "
@@ -89,12 +83,7 @@ def draw(result):
 
 
 def main(argv):
-  if len(argv) != 3:
-    raise app.UsageError("Name the JSON to read and the image to write.")
-  result = artifacts.read_json(argv[1])
-  matplotlib.rcParams["svg.hashsalt"] = "latency"  # The same file each time.
-  with artifacts.replacing(argv[2]) as output:
-    draw(result).savefig(output, metadata={"Date": None}, facecolor="white")
+  drawing.write(argv, draw, salt="latency")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Tests of what `docs/training.md` and `docs/export.md` say."""
 
-import json
 import pathlib
 import re
 
 import numpy as np
 
 import pgates
+from tests.helpers import result_shapes
 from trainers.settings import presets
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -16,9 +16,8 @@ _EXPORT = (_ROOT / "docs" / "export.md").read_text("utf-8")
 
 
 def test_the_table_of_strategies_is_that_of_its_file():
-  path = _RESULTS / "demo_gated.json"
-  rows = json.loads(path.read_text())["strategies"]
-  reference = json.loads((_RESULTS / "demo_ungated.json").read_text())
+  rows = result_shapes.committed("demo_gated.json")["strategies"]
+  reference = result_shapes.committed("demo_ungated.json")
   rows["(reference)"] = reference["strategies"]["always_open"]
   for name, row in rows.items():
     pattern = rf"^    {re.escape(name)} .*$"
@@ -35,7 +34,7 @@ def test_every_strategy_and_preset_is_named():
 
 
 def test_the_table_of_exports_is_that_of_its_file():
-  value = json.loads((_RESULTS / "demo_export.json").read_text())
+  value = result_shapes.committed("demo_export.json")
   assert len(value["variants"]) == 10
   names = {row["gating"] for row in value["references"]}
   assert names == {"ungated", "all_open"}
@@ -62,7 +61,7 @@ def test_the_table_of_exports_is_that_of_its_file():
 
 
 def test_the_table_of_latencies_is_that_of_its_file():
-  rows = json.loads((_RESULTS / "latency.json").read_text())["rows"]
+  rows = result_shapes.committed("latency.json")["rows"]
   found = [
       [float(number) for number in re.findall(r"\d\.\d\d", line)]
       for line in re.findall(r"^\| +\d+ % \|.*$", _EXPORT, re.MULTILINE)
@@ -82,9 +81,9 @@ def test_the_table_of_latencies_is_that_of_its_file():
 
 def test_measured_shares_are_those_of_their_files():
   training, export = (" ".join(text.split()) for text in (_TRAINING, _EXPORT))
-  cost = json.loads((_RESULTS / "logging_cost.json").read_text())
+  cost = result_shapes.committed("logging_cost.json")
   assert f"takes {100 * cost['share']:.1f} % of the steps'" in training
-  value = json.loads((_RESULTS / "input_pipeline.json").read_text())
+  value = result_shapes.committed("input_pipeline.json")
   rates = {
       name: f"{row['images_per_second']:.0f}"
       for name, row in value["pipelines"].items()
@@ -95,11 +94,11 @@ def test_measured_shares_are_those_of_their_files():
   assert f"decodes and resizes delivers {rates['plain']} (" in training
   masked = [
       row["saved_model"]["masked"]["ratio"]
-      for row in json.loads((_RESULTS / "latency.json").read_text())["rows"]
+      for row in result_shapes.committed("latency.json")["rows"]
   ]
   assert f"takes {min(masked):.2f} to {max(masked):.2f} times" in export
-  latency = _RESULTS / "latency_cluttered_digits.json"
-  row = json.loads(latency.read_text())["rows"][0]["served"]
+  latency = result_shapes.committed("latency_cluttered_digits.json")
+  row = latency["rows"][0]["served"]
   assert f"takes {row['dynamic']['ratio']:.2f} times the ungated" in export
   assert f"removed {row['removed']['ratio']:.2f}." in export
 
@@ -116,7 +115,7 @@ def test_cited_commands_are_those_of_their_files():
   compared = []
   for path in (_ROOT / "README.md", *_ROOT.glob("docs/*.md")):
     for name, cited in _cited(path.read_text("utf-8")):
-      value = json.loads((_RESULTS / name).read_text())
+      value = result_shapes.committed(name)
       if "command" not in value:
         continue
       command = value["command"]

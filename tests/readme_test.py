@@ -1,6 +1,5 @@
 """Tests of what `README.md` says."""
 
-import json
 import pathlib
 import re
 import tomllib
@@ -14,7 +13,6 @@ from tests.helpers import result_shapes
 from tools import source_imports
 
 _ROOT = pathlib.Path(__file__).parent.parent
-_RESULTS = _ROOT / "benchmarks" / "results"
 _README = (_ROOT / "README.md").read_text("utf-8")
 # Lines may break within a sentence.
 _FLOWING = " ".join(_README.split())
@@ -65,7 +63,7 @@ def test_the_first_screen_is_that_of_its_file():
 
 
 def test_the_batch_that_is_slower_is_in_its_file():
-  rows = json.loads((_RESULTS / "latency.json").read_text())["rows"]
+  rows = result_shapes.committed("latency.json")["rows"]
   (row,) = (r for r in rows if (r["rate"], r["batch_size"]) == ("0.75", 32))
   share = f"batch 32 and {100 * row['executed_share_of_macs']:.0f} % of the MAC"
   assert share in _FLOWING

@@ -1,6 +1,5 @@
 """Tests of what `docs/results.md` says."""
 
-import json
 import pathlib
 import re
 
@@ -9,8 +8,7 @@ from trainers.comparison import table as comparison_table
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _TEXT = (_ROOT / "docs" / "results.md").read_text()
-_JSON = _ROOT / "benchmarks" / "results" / "comparison_cluttered_digits.json"
-_VALUE = json.loads(_JSON.read_text())
+_VALUE = result_shapes.committed("comparison_cluttered_digits.json")
 
 
 def test_the_comparison_is_as_large_as_promised():
@@ -65,14 +63,14 @@ def test_times_of_exports_are_those_of_their_files():
 
 def test_what_gating_costs_in_training_is_as_measured():
   text = (_ROOT / "docs" / "training.md").read_text()
-  cost = json.loads((_JSON.parent / "train_step.json").read_text())
+  cost = result_shapes.committed("train_step.json")
   rows = zip(cost["step_times"], cost["memory_bytes"], strict=True)
   for times, memory in rows:
     expected = f"{times['gated']['ratio']:.3f} | {memory['ratio']:.3f} |"
     assert re.search(
         rf"\| +{times['batch_size']} .*{re.escape(expected)}", text
     )
-  routed = json.loads((_JSON.parent / "routed_training.json").read_text())
+  routed = result_shapes.committed("routed_training.json")
   assert {len(runs) for runs in routed["runs"].values()} == {5}
   for row in routed["resnet50_steps"]:
     ratios = [f"{row[way]['ratio']:.2f}" for way in ("masked", "routed")]
