@@ -35,7 +35,7 @@ ROOMS = {
     },
     "pgates/networks": {
         *("pgates/layers", "pgates/costs", "pgates/training"),
-        "pgates:graphs",
+        *("pgates/residuals", "pgates:graphs"),
     },
     "pgates/residuals": {
         *("pgates/layers", "pgates/costs", "pgates/training"),

@@ -5,6 +5,7 @@ A new kind: a subclass of `gates.Gate` in a file of its own, and its line here
 """
 
 from collections.abc import Callable
+from collections.abc import Collection
 
 from pgates.layers import data_dependent_gate
 from pgates.layers import data_independent_gate
@@ -58,3 +59,37 @@ def factory(
         f"Received: {kind!r}"
     )
   return kind
+
+
+def make_gates(
+    kind: str | type[gates.Gate] | GateFactory,
+    num_blocks: int,
+    *,
+    settings: gates.GateSettings | None = None,
+    always_open: Collection[int] = (),
+) -> list[gates.Gate | None]:
+  """The gates of the blocks of a network.
+
+  Args:
+    kind: as of `factory`.
+    num_blocks: of the network.
+    settings: as of `factory`.
+    always_open: indices of blocks that always run and carry no gate.
+
+  Returns:
+    A gate layer for each block, or None.
+
+  Raises:
+    ValueError: if the kind is unknown, or there is no block of an index.
+  """
+  outside = [i for i in always_open if not 0 <= i < num_blocks]
+  if outside:
+    raise ValueError(
+        f"`always_open` holds indices of blocks, 0 to {num_blocks - 1}. "
+        f"Received: {outside}"
+    )
+  make = factory(kind, settings)
+  return [
+      None if i in set(always_open) else make(i, num_blocks)
+      for i in range(num_blocks)
+  ]

@@ -58,13 +58,6 @@ class ResNet:
       raise ValueError(
           f"`num_classes` must be positive. Received: {self.num_classes}"
       )
-    num_blocks = sum(self.stages)
-    outside = [i for i in self.always_open if not 0 <= i < num_blocks]
-    if outside:
-      raise ValueError(
-          f"`always_open` holds indices of blocks, 0 to {num_blocks - 1}. "
-          f"Received: {outside}"
-      )
 
   def build(self) -> model_lib.GatedModel:
     """The model, as `pgates.ResNet50` describes it."""
@@ -85,13 +78,12 @@ class ResNet:
 
   def _gates(self):
     """One gate layer, or None, for each block."""
-    settings = gates_lib.GateSettings(synchronized=self.synchronized)
-    make = gate_kinds.factory(self.gate, settings)
-    num_blocks = sum(self.stages)
-    return [
-        None if i in set(self.always_open) else make(i, num_blocks)
-        for i in range(num_blocks)
-    ]
+    return gate_kinds.make_gates(
+        self.gate,
+        sum(self.stages),
+        settings=gates_lib.GateSettings(synchronized=self.synchronized),
+        always_open=self.always_open,
+    )
 
   def _stem(self, x):
     kernel, strides = (7, 2) if self.large_images else (3, 1)

@@ -112,7 +112,13 @@ def _some(names, most=5):
 
 def block_prefix(block: blocks.GatedResidual) -> str:
   """What the canonical names of a block's entries begin with: `layer1.0.`."""
-  stage, index = _BLOCK.fullmatch(block.name).groups()
+  match = _BLOCK.fullmatch(block.name)
+  if match is None:
+    raise ValueError(
+        "PyTorch's names of weights are of our ResNets, whose blocks are "
+        f"stage1_block0, ... Received a network with a block {block.name}."
+    )
+  stage, index = match.groups()
   return f"layer{stage}.{index}."
 
 

@@ -3,23 +3,25 @@
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 import keras
 
-from pgates import graphs
-from pgates.layers import blocks as layer_blocks
 from pgates.layers import data_dependent_gate
 from pgates.layers import gate_kinds
 from pgates.layers import gates as gates_lib
+from pgates.residuals import assembling
 from pgates.residuals import blocks
-from pgates.residuals import calls as calls_lib
 from pgates.residuals import finding
-from pgates.residuals import heads
 from pgates.residuals import openers as openers_lib
 from pgates.residuals import reading
 from pgates.training import model as model_lib
 
 GateOfResidual = Callable[[finding.Residual], gates_lib.Gate | None]
+# From the blocks that were chosen to their gates, by name.
+GatesOfBlocks = Callable[
+    [Sequence[finding.Residual]], Mapping[str, gates_lib.Gate | None]
+]
 
 
 def gate_residuals(
@@ -44,12 +46,14 @@ def gate_residuals(
 
   A layer at the end of a branch that drops it as a whole at random
   (`StochasticDepth`, `DropPath`, `Dropout` of noise [batch, 1, ...]) is left
-  out: the gate takes over its role.
+  out where a gate takes over its role.
 
   Args:
     model: a functional Keras model; see `find_residuals` for what is a block.
     gate: a subclass of `Gate` or its name, or a callable from a `Residual` to
-      a gate, or to None for a block that stays as it is.
+      a gate, or to None for a block that stays as it is. Under `"none"` blocks
+      have no gates and always run: the network to compare with, which trains
+      and is exported as the gated ones are.
     select: callable from a `Residual` to whether it is to be gated; None for
       all that can be.
     skip: names of blocks that stay as they are.
@@ -71,28 +75,63 @@ def gate_residuals(
     ValueError: if no block is left to gate, a name in `skip` is not that of a
       block, or multiply-adds are not known.
   """
+  return gate_blocks(
+      model,
+      lambda rows: _gates(rows, gate, initial_probability),
+      select=select,
+      skip=skip,
+      min_share=min_share,
+      keep_stochastic_depth=keep_stochastic_depth,
+      macs=macs,
+      openers=openers,
+  )
+
+
+def gate_blocks(
+    model: keras.Model,
+    gates_of: GatesOfBlocks,
+    *,
+    select: Callable[[finding.Residual], bool] | None = None,
+    skip: Collection[str] = (),
+    min_share: float = 0.02,
+    keep_stochastic_depth: bool = False,
+    macs: Mapping[str, int] | None = None,
+    openers: openers_lib.Openers | None = None,
+) -> model_lib.GatedModel:
+  """`gate_residuals`, with gates that depend on which blocks there are.
+
+  Args:
+    model: as of `gate_residuals`.
+    gates_of: callable from the blocks that are to be gated to a gate by the
+      name of each, or None for one that always runs. A block that has no entry
+      stays as it is.
+    select: as of `gate_residuals`.
+    skip: as of `gate_residuals`.
+    min_share: as of `gate_residuals`.
+    keep_stochastic_depth: as of `gate_residuals`.
+    macs: as of `gate_residuals`.
+    openers: as of `gate_residuals`.
+
+  Returns:
+    A `GatedModel`, as of `gate_residuals`.
+  """
   graph = reading.read(model, openers)
   found = blocks.find(graph)
   table = finding.table(model, graph, found, macs)
   rows = _chosen(
       table, select, skip, 0 if _is_open(graph.inputs) else min_share
   )
-  made = _gates(rows, gate, initial_probability)
+  made = gates_of(rows)
   if not made:
     raise ValueError(_nothing_left(table, rows))
   by_name = {block.name: block for block in found if block.reason is None}
-  with model.distribute_strategy.scope():
-    layers = {
-        id(by_name[name].addition): _layer(
-            by_name[name],
-            each,
-            keep_stochastic_depth=keep_stochastic_depth,
-            macs=(macs or {}).get(name),
-        )
-        for name, each in made.items()
-    }
-    chosen = [by_name[name] for name in made]
-    return _assemble(model, graph, chosen, layers)
+  return assembling.assemble(
+      model,
+      graph,
+      {by_name[name]: each for name, each in made.items()},
+      keep_stochastic_depth=keep_stochastic_depth,
+      macs=macs or {},
+  )
 
 
 def _is_open(inputs):
@@ -127,14 +166,13 @@ def _chosen(table, select, skip, min_share):
 
 
 def _gates(rows, gate, initial_probability):
-  """A gate for each name of a block."""
+  """What `gate_residuals` gives to `gate_blocks`."""
   if not isinstance(gate, (str, type)):
     made = {row.name: gate(row) for row in rows}
-  else:
-    settings = gates_lib.GateSettings(initial_probability=initial_probability)
-    make = gate_kinds.factory(gate, settings)
-    made = {row.name: make(i, len(rows)) for i, row in enumerate(rows)}
-  return {name: each for name, each in made.items() if each is not None}
+    return {name: each for name, each in made.items() if each is not None}
+  settings = gates_lib.GateSettings(initial_probability=initial_probability)
+  made = gate_kinds.make_gates(gate, len(rows), settings=settings)
+  return {row.name: each for row, each in zip(rows, made, strict=True)}
 
 
 def _nothing_left(table, rows):
@@ -148,99 +186,3 @@ def _nothing_left(table, rows):
       "branch to a shortcut; networks that concatenate, as DenseNet does, have "
       f"none. In code of your own, use pgates.GatedResidual. {found}"
   )
-
-
-def _layer(block, gate, *, keep_stochastic_depth, macs):
-  """The layer that does what a block did."""
-  (total,) = block.addition.results
-  shortcut = None
-  if block.shortcut:
-    shortcut = _part("shortcut", block, block.shortcut, [block.end])
-  return layer_blocks.GatedResidual(
-      _branch(block, keep_stochastic_depth=keep_stochastic_depth),
-      gate=gate,
-      shortcut=shortcut,
-      activation=None,
-      macs=macs,
-      name=block.name,
-      dtype=_policy(total.dtype),
-  )
-
-
-def _branch(block, *, keep_stochastic_depth):
-  calls, ends = list(block.branch), list(block.sides)
-  for call in [] if keep_stochastic_depth else block.drops:
-    calls.remove(call)
-    ends = [call.inputs[0] if end is call.results[0] else end for end in ends]
-  return _part("branch", block, calls, ends)
-
-
-def _part(name, block, calls, ends):
-  """A model of some calls of a block, on an input of its own."""
-  origin = block.origin
-  inputs = keras.Input((*origin.shape[1:],), dtype=origin.dtype)
-  tensors = {id(origin): inputs}
-  calls_lib.replay(calls, tensors)
-  (total,) = block.addition.results
-  outputs = [tensors[id(end)] for end in ends]
-  policy = _policy(total.dtype)
-  if len(outputs) > 1:
-    outputs = [keras.layers.Add(dtype=policy)(outputs)]
-  addition = block.addition.operation
-  if calls_lib.is_scaled_addition(addition) and name == "branch":
-    rescaling = keras.layers.Rescaling(addition.scale, dtype=policy)
-    outputs = [rescaling(outputs[0])]
-  return keras.Model(inputs, outputs[0], name=name)
-
-
-def _policy(dtype):
-  """The policy of a block that computes in a type."""
-  return dtype if dtype == "float32" else f"mixed_{dtype}"
-
-
-def _assemble(model, graph, chosen, layers):
-  """The gated model: calls of the graph, and blocks in place of some."""
-  inside = {
-      id(call) for block in chosen for call in block.branch + block.shortcut
-  }
-  origins = {id(block.addition): block.origin for block in chosen}
-  last, logits = heads.last_call(graph), None
-  tensors, names, decisions = {}, {}, {}
-  for call in graph.calls:
-    layer = layers.get(id(call))
-    if layer is not None:
-      origin = origins[id(call)]
-      outputs, *decision = layer(tensors.get(id(origin), origin))
-      tensors[id(call.results[0])] = outputs
-      decisions[layer] = decision
-    elif call is last:
-      logits = heads.apply_last(call, tensors, names)
-    elif id(call) not in inside:
-      calls_lib.replay([call], tensors, names)
-  outputs = calls_lib.substitute(graph.outputs, tensors)
-  named = heads.named(model, outputs)
-  if logits is not None:
-    named = {heads.LOGITS: logits, last.name: named[heads.LOGITS]}
-  return _stacked(model, graph.inputs, named, decisions)
-
-
-def _stacked(model, inputs, outputs, decisions):
-  """The model, whose columns of gates are in the order of its calls."""
-  taken = sorted({"gates", "gate_logits"} & set(outputs))
-  if taken:
-    raise ValueError(
-        f"Outputs of {model.name} have the names of a GatedModel's own: {taken}"
-    )
-  order = list(decisions)
-  for _ in range(3):
-    gates, logits = zip(*(decisions[layer] for layer in order), strict=True)
-    stacked = graphs.gated_outputs(None, gates, logits)
-    del stacked["logits"]
-    gated = model_lib.GatedModel(
-        inputs, {**outputs, **stacked}, name=model.name
-    )
-    calls = graphs.gated_calls(gated)
-    if calls == order:
-      return gated
-    order = calls
-  raise ValueError(f"Keras calls the blocks of {model.name} in no fixed order.")

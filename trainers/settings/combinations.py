@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pgates.networks import networks
+
 
 def check(config: Any) -> None:
   """Raises a ValueError for settings that do not fit together.
@@ -9,10 +11,21 @@ def check(config: Any) -> None:
   Args:
     config: a `config.Config`; messages name the flags.
   """
+  _check_normalization(config)
   _check_learning_rate(config)
   _check_temperature(config)
   _check_targets(config)
   _check_devices(config)
+
+
+def _check_normalization(config):
+  is_default = config.normalization == "unit"
+  if networks.is_application(config.network) and not is_default:
+    raise ValueError(
+        f"--network={config.network} of keras.applications brings a "
+        "preprocessing of its own. Leave --normalization at unit. Received: "
+        f"{config.normalization!r}"
+    )
 
 
 def _check_learning_rate(config):

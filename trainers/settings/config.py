@@ -12,6 +12,7 @@ from pgates.layers import gate_kinds
 from pgates.networks import networks
 from pgates.training import losses
 from trainers.settings import combinations
+from trainers.settings import network_arguments
 from trainers.settings import setting
 
 RATE_SHARES = (*losses.SHARES, "time")
@@ -52,10 +53,20 @@ class Config:
       0.0, "MixUp's alpha, 0: none", lowest=0.0, highest=100.0
   )
   network: str = _field(
-      "cifar_resnet20", "resnet18 ... 152 or cifar_resnet8, 14 ..."
+      "cifar_resnet20",
+      "resnet18 ... 152 or cifar_resnet8, 14 ...; or a residual network of "
+      "keras.applications as Keras spells it, as in MobileNetV2, whose own "
+      "preprocessing becomes part of it",
+  )
+  network_args: list[str] = _field(
+      [],
+      "Arguments of a network of keras.applications, as in alpha=0.35",
+      kind=str,
   )
   normalization: str = _field(
-      "unit", "Of 0..255 images", choices=NORMALIZATIONS
+      "unit",
+      "Of 0..255 images, in a network of ours",
+      choices=NORMALIZATIONS,
   )
 
   gate: str = _field("dependent", "Kind of the gates", choices=gate_kinds.NAMES)
@@ -147,7 +158,13 @@ class Config:
     for name, (each, _) in setting.settings_of(self).items():
       each.check(name, getattr(self, name))
     networks.check_name(self.network)
+    networks.check_arguments(self.network, self.network_arguments)
     combinations.check(self)
+
+  @property
+  def network_arguments(self) -> dict[str, network_arguments.Argument]:
+    """What `network_args` say, by name."""
+    return network_arguments.parse(self.network_args)
 
   @property
   def soft_labels(self) -> bool:

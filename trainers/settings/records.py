@@ -6,7 +6,7 @@ from typing import Any
 from trainers.settings import config as config_lib
 
 # Settings that came later, and what runs without them did.
-LATER = {"rand_augment": 0.0, "mixup": 0.0}
+LATER = {"rand_augment": 0.0, "mixup": 0.0, "network_args": []}
 # Settings that two runs of the same experiment may differ in.
 LOCATIONS = ("data_dir",)
 

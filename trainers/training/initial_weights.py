@@ -1,5 +1,6 @@
 """Weights of other networks to start from, whatever program wrote them."""
 
+import collections
 import importlib
 import os
 import pathlib
@@ -18,10 +19,12 @@ _GATE_ENTRY = re.compile(r"(layer\d+\.\d+\.)fc(?:1|2|1bn)\.")
 _KERAS_SUFFIXES = (".h5", ".hdf5", ".weights")
 _SUFFIXES = ".keras, .safetensors, .npz, .pth, .pt or .tar"
 _OTHER_LAYOUT = (
-    "Residual networks of Keras Applications and KerasCV have another layout "
-    "(biased convolutions, other epsilons and padding, strides on the first "
-    "1x1), so that their weights would compute something else here. Take "
-    "torchvision's or timm's, as .safetensors, .npz or .pth."
+    "Our resnet18 ... 152 take torchvision's or timm's, as .safetensors, .npz "
+    "or .pth: residual networks of Keras Applications and KerasCV have another "
+    "layout (biased convolutions, other epsilons and padding, strides on the "
+    "first 1x1), so that their weights would compute something else there. A "
+    "--network of Keras Applications takes the workdir of a run of its own, as "
+    "of --gate=none."
 )
 
 
@@ -31,7 +34,8 @@ def load_initial_weights(
   """Takes the weights of another network.
 
   Gates keep their own, but for those of a ConvNet-AIG checkpoint into
-  data-dependent gates.
+  data-dependent gates. It prints how many variables were loaded, and how many
+  were not.
 
   Args:
     model: a `pgates.GatedModel` of `networks.build_network`.
@@ -55,11 +59,16 @@ def load_initial_weights(
     )
   try:
     if path.suffix == ".keras":
-      _load_keras(model, path)
+      num_loaded = _load_keras(model, path)
     else:
-      _load_torch(model, _read_state(path))
+      num_loaded = _load_torch(model, _read_state(path))
   except ValueError as error:
     raise ValueError(f"--init_from={path}: {error}") from error
+  num_fresh = len(model.weights) - num_loaded
+  print(
+      f"Loaded {num_loaded} variables of {path}; {num_fresh}, of gates, fresh.",
+      flush=True,
+  )
 
 
 def _load_keras(model, path):
@@ -80,6 +89,7 @@ def _load_keras(model, path):
     pairs.append((variable, value))
   for variable, value in pairs:
     variable.assign(value)
+  return len(pairs)
 
 
 def _weights(layer, prefix=""):
@@ -91,30 +101,46 @@ def _weights(layer, prefix=""):
   else:
     return {f"{prefix}/{v.name}": v for v in layer.weights}
   found = {}
-  for part in parts:
-    if part is not None:
-      found |= _weights(part, f"{prefix}/{part.name}".removeprefix("/"))
+  for name, part in _named([part for part in parts if part is not None]):
+    found |= _weights(part, f"{prefix}/{name}".removeprefix("/"))
   return found
 
 
+def _named(layers):
+  """Layers with names that do not depend on what Keras has made before."""
+  counts = collections.Counter()
+  for layer in layers:
+    name, stem = layer.name, re.sub(r"_\d+$", "", layer.name)
+    kinds = [type(layer).__name__.lower()]
+    if isinstance(layer, pgates.GatedResidual):
+      kinds.append("add")  # Found blocks have the names of their additions.
+    if stem.replace("_", "") in kinds:
+      # Keras's own choice, as in conv2d_17: a count over the whole process.
+      name = f"{stem}_{counts[stem]}"
+      counts[stem] += 1
+    yield name, layer
+
+
 def _load_torch(model, state):
-  gates = {type(block.gate) for block in pgates.gated_blocks(model)}
-  # Blocks that are always open have none.
-  takes_gates = gates - {type(None)} == {pgates.DataDependentGate}
-  has_gates = any(map(_gate_entry, state))
-  gated = {
-      torch_weights.block_prefix(block)
+  prefixes = {
+      torch_weights.block_prefix(block): block.gate
       for block in pgates.gated_blocks(model)
-      if takes_gates and block.gate is not None
   }
+  # Blocks that are always open have none.
+  gates = {p: gate for p, gate in prefixes.items() if gate is not None}
+  kinds = {type(gate) for gate in gates.values()}
+  takes_gates = kinds == {pgates.DataDependentGate}
+  has_gates = any(map(_gate_entry, state))
   state = {
       name: value
       for name, value in state.items()
-      if not (match := _gate_entry(name)) or match[1] in gated
+      if not (match := _gate_entry(name)) or takes_gates and match[1] in gates
   }
-  pgates.load_torch_state(
-      model, state, fresh_gates=not (has_gates and takes_gates)
-  )
+  fresh_gates = not (has_gates and takes_gates)
+  pgates.load_torch_state(model, state, fresh_gates=fresh_gates)
+  num_fresh = sum(len(gate.weights) for gate in gates.values())
+  # The temperatures are settings, and in no checkpoint.
+  return len(model.weights) - (num_fresh if fresh_gates else len(gates))
 
 
 def _gate_entry(name):

@@ -6,6 +6,7 @@ import image_data
 import pgates
 from pgates.layers import gate_kinds
 from pgates.layers import gates
+from pgates.networks import networks
 from trainers.settings import config as config_lib
 from trainers.training import block_times
 from trainers.training import initial_weights
@@ -36,15 +37,19 @@ def build_network(
       initial_probability=config.initial_probability,
       synchronized=config.sync_batch_norm,
   )
-  is_raw = config.normalization == "none"
+  options = {}
+  if not networks.is_application(config.network):
+    is_raw = config.normalization == "none"
+    options["normalization"] = None if is_raw else config.normalization
   model = pgates.build_network(
       config.network,
       num_classes,
+      arguments=config.network_arguments,
       gate=gate_kinds.factory(config.gate, settings),
       input_shape=image_shape,
-      normalization=None if is_raw else config.normalization,
       always_open=always_open_blocks(config),
       synchronized=config.sync_batch_norm,
+      **options,
   )
   pgates.seed_gates(model, config.seed)
   return model

@@ -62,3 +62,15 @@ def test_factory_of_ones_own_is_taken_as_it_is():
 def test_unknown_kind_is_refused_by_name(kind):
   with pytest.raises(ValueError, match="'dependent'.*pgates.Gate.*Received"):
     gate_kinds.factory(kind)
+
+
+def test_gates_of_a_network_know_their_places_and_leave_out_the_open_blocks():
+  made = gate_kinds.make_gates(
+      "stochastic_depth", 4, settings=_SETTINGS, always_open=[2]
+  )
+  assert made[2] is None
+  found = [made[i].survival_probability for i in (0, 1, 3)]
+  np.testing.assert_allclose(found, [0.875, 0.75, 0.5])
+  assert made[0].temperature == 0.5
+  with pytest.raises(ValueError, match=r"0 to 3. Received: \[-1, 4\]"):
+    gate_kinds.make_gates("dependent", 4, always_open=[-1, 3, 4])

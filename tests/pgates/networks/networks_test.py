@@ -30,20 +30,30 @@ def test_network_is_the_one_of_the_name(name):
   assert {type(b.gate) for b in blocks} == {pgates.DataIndependentGate}
 
 
-@pytest.mark.parametrize("name", _BLOCKS)
+@pytest.mark.parametrize("name", [*_BLOCKS, "MobileNetV2", "ResNet50"])
 def test_known_names_are_accepted(name):
   networks.check_name(name)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["resnet20", "cifar_resnet2", "cifar_resnet18", "resnet", "resnet50v2", ""],
+    ["resnet20", "cifar_resnet2", "cifar_resnet18", "resnet50v2", "vgg16", ""],
 )
 def test_unknown_network_is_refused_with_those_known(name):
-  with pytest.raises(ValueError, match=rf"6n \+ 2.*Received: '{name}'"):
+  with pytest.raises(
+      ValueError, match=rf"6n \+ 2.*MobileNetV2.*Received: '{name}'"
+  ):
     pgates.build_network(name, 10)
 
 
 def test_unknown_option_is_refused():
   with pytest.raises(TypeError, match="'gates'"):
     pgates.build_network("cifar_resnet8", 10, gates="independent")
+
+
+def test_arguments_are_for_networks_of_keras():
+  networks.check_arguments("MobileNetV2", {"alpha": 0.35})
+  networks.check_arguments("resnet50", {})
+  for arguments in ({"alpha": 0.35}, {"gate": "none"}):
+    with pytest.raises(ValueError, match="resnet50 takes no arguments"):
+      pgates.build_network("resnet50", 10, arguments=arguments)

@@ -178,6 +178,28 @@ def test_gate_may_be_made_for_each_block(toy):
   assert [block.name for block in pgates.gated_blocks(gated)] == ["a", "c"]
 
 
+def test_blocks_without_gates_are_the_network_itself(toy, tmp_path):
+  images = networks.images_of(toy)
+  plain = pgates.gate_residuals(toy, gate="none")
+  blocks = pgates.gated_blocks(plain)
+  assert [block.gate for block in blocks] == 4 * [None]
+  assert [block.name for block in blocks] == ["a", "b", "c", "d"]
+  plain.save(tmp_path / "plain.keras")
+  for each in (
+      plain,
+      pgates.load_model(tmp_path / "plain.keras"),
+      pgates.with_strategy(plain, "map"),
+      pgates.with_strategy(plain, "always_open", execution="routed"),
+  ):
+    outputs = _predicted(each, images)
+    np.testing.assert_array_equal(outputs["classes"], _predicted(toy, images))
+    np.testing.assert_array_equal(outputs["gates"], np.ones((len(images), 4)))
+  assert plain.macs.dense == pgates.find_residuals(toy).macs
+  # Of the name that our ResNets have for it, and no other.
+  with pytest.raises(ValueError, match="`gate` must be one of.*'None'"):
+    pgates.gate_residuals(toy, gate="None")
+
+
 def _gated_names(model, **kwargs):
   gated = pgates.gate_residuals(model, **kwargs)
   return [block.name for block in pgates.gated_blocks(gated)]
@@ -217,22 +239,6 @@ def test_what_is_left_out_stays_as_it_was(toy):
   )
   assert gated.get_layer("d") is toy.get_layer("d")
   assert gated.get_layer("a1") is toy.get_layer("a1")
-
-
-def test_stochastic_depth_goes_unless_it_is_to_stay(toy):
-  def layers_of(gated):
-    return [layer.name for layer in pgates.gated_blocks(gated)[0].branch.layers]
-
-  assert "drop" not in layers_of(pgates.gate_residuals(toy))
-  assert "drop" in layers_of(
-      pgates.gate_residuals(toy, keep_stochastic_depth=True)
-  )
-  # An ordinary dropout is not what a gate does.
-  third = pgates.gated_blocks(pgates.gate_residuals(toy))[2]
-  assert "dropout" in [layer.name for layer in third.branch.layers]
-  rows = pgates.find_residuals(toy)
-  assert rows[0].replaces == ("drop",) and rows[2].replaces == ()
-  assert "yes, in place of drop" in str(rows)
 
 
 def test_multiply_adds_are_those_of_the_network_and_the_gates(toy):
@@ -347,40 +353,3 @@ def test_network_that_concatenates_is_an_error_that_says_so():
   y = layers.Concatenate()([x, layers.Conv2D(4, 3, padding="same")(x)])
   with pytest.raises(ValueError, match="DenseNet(.|\n)*0 of 0 gateable"):
     pgates.gate_residuals(keras.Model(x, y))
-
-
-def _tower(x, name, branches, after):
-  """Blocks with branches of so many layers, and some layers after them."""
-  y = layers.Dense(6, name=f"{name}_stem")(x)
-  for i, length in enumerate(branches):
-    hidden = y
-    for j in range(length):
-      hidden = layers.Dense(6, name=f"{name}{i}_{j}")(hidden)
-    y = layers.Add(name=f"{name}{i}")([y, hidden])
-  for i in range(after):
-    y = layers.Dense(6, name=f"{name}_after{i}")(y)
-  return y
-
-
-@pytest.mark.parametrize(
-    "towers",
-    [
-        {"b": ([2, 2], 0), "a": ([2, 2], 0)},
-        # A block counts as one layer, so that the second tower comes first.
-        {"a": ([1, 6], 0), "b": ([1], 3)},
-    ],
-)
-def test_blocks_side_by_side_have_columns_in_the_order_of_calls(towers):
-  x = keras.Input((6,))
-  ends = [_tower(x, name, *shape) for name, shape in towers.items()]
-  model = keras.Model(x, layers.Dense(3)(layers.Concatenate()(ends)))
-  gated = pgates.gate_residuals(model, gate="independent", min_share=0)
-  names = gated.macs.names
-  assert len(names) == sum(len(blocks) for blocks, _ in towers.values())
-  for i, name in enumerate(names):
-    for block in pgates.gated_blocks(gated):
-      block.gate.logit.assign(-5.0 if block.name == name else 5.0)
-    gates = np.asarray(gated(np.ones((2, 6)), training=False)["gates"])
-    expected = np.ones((2, len(names)))
-    expected[:, i] = 0
-    np.testing.assert_array_equal(gates, expected)

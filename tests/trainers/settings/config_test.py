@@ -42,6 +42,15 @@ def test_unknown_network_is_refused_with_those_known(name):
         ({"precision": "float64"}, "--precision takes one of float32, mixed"),
         ({"gate": "dependant"}, "one of dependent, independent"),
         ({"initial_probability": 0.0}, "from 1e-06 to 0.999999"),
+        ({"network_args": ["alpha=1"]}, "cifar_resnet20 takes no arguments"),
+        (
+            {"network": "MobileNetV2", "network_args": ["depth=2"]},
+            "takes alpha=1.0. Received: depth=2",
+        ),
+        (
+            {"network": "MobileNetV2", "network_args": ["alpha"]},
+            "--network_args takes NAME=VALUE",
+        ),
     ],
 )
 def test_setting_out_of_its_range_is_refused(settings, message):
@@ -59,3 +68,9 @@ def test_every_field_says_what_its_flag_is():
   for name, (each, default) in setting.settings_of(config_lib.Config).items():
     assert each.help, name
     each.check(name, default)
+
+
+def test_arguments_of_the_network_are_values():
+  config = _config(network="MobileNetV2", network_args=["alpha=0.35"])
+  assert config.network_arguments == {"alpha": 0.35}
+  assert _config().network_arguments == {}

@@ -31,6 +31,10 @@ def test_differences_name_the_settings_but_not_where_the_data_lie():
             *("--initial_probability=0.3", "--gate_weight_decay=0.0"),
             *("--target_rates=0.5,0.6", "--rate_loss=per_layer"),
         ),
+        (
+            "--network=MobileNetV3Small",
+            "--network_args=alpha=0.5,minimalistic=true",
+        ),
     ],
 )
 def test_flags_of_a_configuration_make_it_again(arguments):
@@ -44,3 +48,13 @@ def test_runs_from_before_a_setting_may_be_continued():
   assert not records.differences(ours, theirs)
   ours["mixup"] = 0.2
   assert records.differences(ours, theirs) == ["mixup: 0.0 there, 0.2 here"]
+
+
+def test_arguments_of_the_network_are_held_against_those_of_a_run():
+  ours = dataclasses.asdict(
+      _config(network="MobileNetV2", network_args=["alpha=0.35"])
+  )
+  theirs = {**ours, "network_args": ["alpha=0.5"]}
+  assert records.differences(ours, theirs) == [
+      "network_args: ['alpha=0.5'] there, ['alpha=0.35'] here"
+  ]

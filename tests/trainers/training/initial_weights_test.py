@@ -31,15 +31,19 @@ def _images():
   return np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 1))
 
 
-@pytest.fixture(scope="module")
-def ungated(tmp_path_factory):
-  """An ungated network whose every weight is random, and its file."""
-  keras.utils.set_random_seed(5)
-  model = _network("--gate=none")
+def _randomized(model):
   generator = np.random.default_rng(1)
   for variable in model.weights:
     noise = generator.normal(scale=0.1, size=variable.shape)
     variable.assign(np.abs(variable + noise))  # Variances are positive.
+  return model
+
+
+@pytest.fixture(scope="module")
+def ungated(tmp_path_factory):
+  """An ungated network whose every weight is random, and its file."""
+  keras.utils.set_random_seed(5)
+  model = _randomized(_network("--gate=none"))
   path = tmp_path_factory.mktemp("source") / "model.keras"
   model.save(path)
   return model, path
@@ -76,6 +80,62 @@ def test_gates_start_fresh_from_a_gated_network_too(tmp_path):
       model.get_layer("classifier").kernel,
       source.get_layer("classifier").kernel,
   )
+
+
+def _of_keras(*arguments):
+  return _network(
+      *("--network=MobileNetV2", "--network_args=alpha=0.35", *arguments),
+      shape=(32, 32, 1),
+  )
+
+
+def _nameless(gate):
+  """A network whose layers have the names that Keras makes up."""
+  images = keras.Input((8, 8, 3))
+  x = keras.layers.Conv2D(4, 1)(images)
+  for _ in range(2):
+    y = keras.layers.Conv2D(4, 3, padding="same")(x)
+    y = keras.layers.BatchNormalization()(y)
+    x = keras.layers.Add()([x, y])
+  x = keras.layers.Flatten()(keras.layers.Conv2D(4, 1)(x))
+  model = keras.Model(images, keras.layers.Dense(3)(x))
+  return pgates.gate_residuals(model, gate=gate, min_share=0)
+
+
+@pytest.mark.parametrize(
+    "plain, gated",
+    [
+        (lambda: _of_keras("--gate=none"), _of_keras),
+        (lambda: _nameless("none"), lambda: _nameless("independent")),
+    ],
+    ids=["MobileNetV2", "names of Keras"],
+)
+def test_gated_network_starts_from_the_same_one_without_gates(
+    plain, gated, tmp_path, capsys
+):
+  source, model = _randomized(plain()), gated()
+  source.save(tmp_path / "model.keras")
+  initial_weights.load_initial_weights(model, tmp_path)
+  fresh = sum(len(gate.weights) for gate in _gates(model))
+  assert (
+      f"Loaded {len(source.weights)} variables of {tmp_path / 'model.keras'}; "
+      f"{fresh}, of gates, fresh."
+  ) in capsys.readouterr().out
+  shape = (4, *model.input_shape[1:])
+  images = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
+  opened = pgates.with_strategy(model, "always_open")
+  expected = np.asarray(source(images, training=False)["logits"])
+  received = np.asarray(opened(images, training=False)["logits"])
+  assert np.all(np.isfinite(expected)) and np.ptp(expected) > 0
+  np.testing.assert_array_equal(received, expected)
+
+
+def test_arrays_of_pytorch_are_for_our_networks(tmp_path):
+  np.savez(tmp_path / "source.npz", **_state(gates=False))
+  with pytest.raises(ValueError, match="of our ResNets.*with a block add"):
+    initial_weights.load_initial_weights(
+        _nameless("independent"), tmp_path / "source.npz"
+    )
 
 
 def test_missing_source_is_an_error(tmp_path):

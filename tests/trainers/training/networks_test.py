@@ -111,3 +111,17 @@ def test_target_of_one_in_a_list_makes_the_block_always_open():
 def test_single_target_of_one_keeps_the_gates():
   config = _replaced(target_rates=[1.0], always_open=[2, 0])
   assert networks.always_open_blocks(config) == [0, 2]
+
+
+def test_network_of_keras_takes_its_arguments_and_the_settings_of_gates():
+  config = training_runs.config(
+      *("--network=MobileNetV2", "--network_args=alpha=0.35"),
+      *("--gate=independent", "--temperature=0.5", "--always_open=0"),
+  )
+  model = networks.build_network(
+      config, image_shape=(32, 32, 1), num_classes=10
+  )
+  assert model.get_layer("Conv1").filters == 16
+  assert model.output["logits"].shape == (None, 10)
+  first, *others = _gates(model)
+  assert first is None and {gate.temperature for gate in others} == {0.5}
