@@ -16,6 +16,13 @@ from export.inputs import source as source_lib
 import pgates
 
 Json = dict[str, Any]
+# What `verify` relies on in `export.json`.
+SHAPE = {
+    "strategy": str,
+    "variants": [
+        dict.fromkeys(("gating", "format", "quantization", "path"), str)
+    ],
+}
 
 
 def title(variant: variants.Variant) -> str:

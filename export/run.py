@@ -88,7 +88,9 @@ def run(options: Options) -> None:
   output_dir = pathlib.Path(options.output_dir).expanduser()
   path = output_dir / "export.json"
   if options.verify_only:
-    exported = artifacts.read_json(path)
+    exported = artifacts.read_json(
+        path, descriptions.SHAPE, writer="export.export_model"
+    )
     source = _source(options)
     with _data(source, options) as (data, _):
       verify(source, data, exported, output_dir=output_dir)

@@ -1,5 +1,6 @@
 """Networks in `.keras` files."""
 
+import json
 import os
 import pathlib
 import zipfile
@@ -25,7 +26,8 @@ def load_model(path: str | os.PathLike) -> keras.Model:
   Raises:
     FileNotFoundError: if there is no such file.
     NoGatedModel: a ValueError, if it holds a network of another kind.
-    ValueError: if it is damaged, or holds something else.
+    ValueError: if it is damaged, or holds something else, such as layers of
+      classes that are not known here.
   """
   path = pathlib.Path(path)
   if not path.is_file():
@@ -34,7 +36,10 @@ def load_model(path: str | os.PathLike) -> keras.Model:
   if path.suffix != ".keras" or not zipfile.is_zipfile(path):
     raise ValueError(f"{path} is damaged, or no .keras file.")
   try:
+    _check_config(path)
     model = keras.models.load_model(path, compile=False)
+  except TypeError as error:  # Of a class that is not known, too.
+    raise ValueError(f"{path} cannot be loaded: {error}") from error
   except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
     raise ValueError(
         f"{path} is damaged, or no .keras file: {error}"
@@ -46,3 +51,18 @@ def load_model(path: str | os.PathLike) -> keras.Model:
         "gates, gate_logits))."
     )
   return model
+
+
+def _check_config(path):
+  """Raises a TypeError where what describes the network describes none."""
+  with zipfile.ZipFile(path) as archive:
+    content = archive.read("config.json")
+  try:
+    config = json.loads(content)
+  except ValueError as error:
+    raise TypeError(f"its config.json is no JSON: {error}") from error
+  if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+    raise TypeError(
+        f"its config.json holds {content[:40].decode(errors='replace')!r}, and "
+        "not an object that describes a network."
+    )

@@ -9,6 +9,17 @@ import image_data
 from run_data import trained_data
 
 
+# What is relied on; the rest of the settings is held against flags.
+_RUN = {"settings": {"dataset": str, "data_dir": str}}
+_DATA = {
+    "data": {
+        "version": str,
+        "examples": {split: int for split in image_data.SPLITS},
+        "classes": [str],
+    }
+}
+
+
 def read_settings(workdir: str | os.PathLike) -> dict[str, Any]:
   """The settings of a run, a dict; empty where there is no run yet."""
   return _read(workdir).get("settings", {})
@@ -56,4 +67,9 @@ def open_data(
 
 def _read(workdir):
   path = pathlib.Path(workdir).expanduser() / "config.json"
-  return artifacts.read_json(path) if path.exists() else {}
+  if not path.exists():
+    return {}
+  run = artifacts.read_json(path, _RUN, writer="trainers.train")
+  if run.get("data") is not None:  # Older runs do not say.
+    artifacts.check_shape(run, _DATA, path, writer="trainers.train")
+  return run

@@ -4,7 +4,6 @@ Needs NumPy and nothing of a network: it runs on devices, too.
 """
 
 from collections.abc import Callable
-import json
 import os
 import pathlib
 import time
@@ -14,8 +13,10 @@ import numpy as np
 
 from export.timing import block_costs
 from export.timing import interleaved
+from file_io import artifacts
 
 MANIFEST = "probes.json"
+_SHAPE = {"format": str, "batch_size": int, "shapes": list, "network": list}
 _REPEATS = 40
 _WARMUP = 5
 
@@ -32,7 +33,7 @@ def read_manifest(folder: str | os.PathLike) -> dict[str, Any]:
         f"{folder} holds no {MANIFEST}: give the folder that "
         "export.export_model wrote with --keep_probes."
     )
-  return json.loads(path.read_text())
+  return artifacts.read_json(path, _SHAPE, writer="export.export_model")
 
 
 def measure(

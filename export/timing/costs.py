@@ -9,6 +9,13 @@ from file_io import artifacts
 import pgates
 
 SOURCES = ("measured", "macs")
+_SHAPE = {
+    "blocks": [{"name": str, "branch": float, "gate": float}],
+    "unit": str,
+    "format": object,
+    "batch_size": int,
+    "network": [{"name": str}],
+}
 
 
 def from_macs(model: pgates.GatedModel) -> block_costs.Costs:
@@ -50,10 +57,7 @@ def read(
         f"--costs is measured, macs, or a file that export.measure_costs "
         f"wrote. There is no file {path}."
     )
-  value = artifacts.read_json(path)
-  wanted = {"blocks", "unit", "format", "batch_size", "network"}
-  if not isinstance(value, dict) or not wanted <= value.keys():
-    raise ValueError(f"{path} is no file of export.measure_costs.")
+  value = artifacts.read_json(path, _SHAPE, writer="export.measure_costs")
   if value["network"] != fingerprint(model):
     raise ValueError(
         f"{path} holds the costs of another network, of the blocks "

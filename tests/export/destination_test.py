@@ -62,6 +62,14 @@ def test_a_read_only_folder_is_refused(tmp_path):
     destination.check(tmp_path, NAMES)
 
 
+def test_description_of_another_shape_is_named(tmp_path):
+  path = tmp_path / "export.json"
+  path.write_text("null")
+  options = run.Options(str(tmp_path), workdir="/no/where", verify_only=True)
+  with pytest.raises(ValueError, match=f"{path} is no file of .*it is null"):
+    run.run(options)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -119,3 +120,68 @@ def test_lines_are_json_each(tmp_path):
 
 def test_absent_lines_are_none(tmp_path):
   assert artifacts.read_json_lines(tmp_path / "history.jsonl") == []
+
+
+SHAPE = {
+    "name": str,
+    "rate": float,
+    "any": object,
+    "rows": [{"macs": int}],
+    "of": {str: {"rate": float}},
+}
+FITS = {
+    "name": "a",
+    "rate": 1,
+    "any": None,
+    "rows": [{"macs": 1, "more": 2}],
+    "of": {"map": {"rate": 0.5}},
+    "more": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": None}, "name is null, and not a text"),
+        ({"rate": "0.5"}, 'rate is "0.5", and not a number'),
+        ({"rate": True}, "rate is true, and not a number"),
+        ({"rows": {}}, "rows is {}, and not a list"),
+        ({"rows": [{"macs": 1}, []]}, "rows[1] is [], and not an object"),
+        ({"rows": [{}]}, "rows[0].macs is missing"),
+        ({"rows": [{"macs": 1.5}]}, "rows[0].macs is 1.5, and not a whole"),
+        ({"of": {"map": 3}}, "of.map is 3, and not an object"),
+        ({"of": [0] * 99}, "of is [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..., a"),
+    ],
+)
+def test_json_of_another_shape_is_an_error_that_says_where(
+    tmp_path, change, message
+):
+  path, lines = tmp_path / "value.json", tmp_path / "lines.jsonl"
+  artifacts.write_json(path, FITS)
+  assert artifacts.read_json(path, SHAPE, writer="a.program") == FITS
+  wrong = {**FITS, **change}
+  artifacts.write_json(path, wrong)
+  message = f"is no file of a.program: {message}"
+  with pytest.raises(ValueError, match=re.escape(f"{path} {message}")):
+    artifacts.read_json(path, SHAPE, writer="a.program")
+  artifacts.write_json_lines(lines, [FITS, wrong])
+  with pytest.raises(ValueError, match=re.escape(f"{lines}, line 2, {message}")):
+    artifacts.read_json_lines(lines, SHAPE, writer="a.program")
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "1", '"a"'])
+def test_json_that_is_no_object_is_an_error_that_shows_it(tmp_path, text):
+  path = tmp_path / "value.json"
+  path.write_text(text)
+  message = f"no file of a: it is {text}, and not an object"
+  with pytest.raises(ValueError, match=re.escape(message)):
+    artifacts.read_json(path, {"name": str}, writer="a")
+
+
+def test_text_that_is_not_utf_8_names_its_file(tmp_path):
+  path = tmp_path / "value.json"
+  path.write_bytes(b'"\xfc"')
+  with pytest.raises(ValueError, match=f"{path} is not a whole JSON"):
+    artifacts.read_json(path)
+  with pytest.raises(ValueError, match=f"{path} holds a line that is no JSON"):
+    artifacts.read_json_lines(path)

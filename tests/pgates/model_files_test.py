@@ -1,5 +1,7 @@
 """Tests of `pgates.model_files`."""
 
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -70,3 +72,30 @@ def test_network_of_another_kind_is_refused(tmp_path):
 def test_missing_file_is_named(tmp_path):
   with pytest.raises(FileNotFoundError, match="There is no .*m.keras"):
     pgates.load_model(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '"a"', '{"config": 1}', "{"])
+def test_file_whose_config_is_of_no_network_is_named(stored, text, tmp_path):
+  path = tmp_path / "other.keras"
+  with zipfile.ZipFile(stored[1]) as old, zipfile.ZipFile(path, "w") as new:
+    for name in old.namelist():
+      content = text if name == "config.json" else old.read(name)
+      new.writestr(name, content)
+  with pytest.raises(ValueError, match=f"{path} cannot be loaded: its config"):
+    pgates.load_model(path)
+
+
+@keras.saving.register_keras_serializable("model_files_test")
+class _Own(keras.layers.Layer):
+  pass
+
+
+def test_file_of_a_class_that_is_not_known_is_named(tmp_path, monkeypatch):
+  inputs = keras.Input((3,))
+  path = tmp_path / "own.keras"
+  keras.Model(inputs, _Own(name="own")(inputs)).save(path)
+  registered = keras.saving.get_custom_objects()
+  monkeypatch.delitem(registered, "model_files_test>_Own")
+  monkeypatch.delitem(globals(), "_Own")
+  with pytest.raises(ValueError, match=f"{path} cannot be loaded: .*_Own"):
+    pgates.load_model(path)

@@ -59,3 +59,31 @@ def test_export_of_a_run_whose_classes_changed_is_refused(
       workdir=tmp_path / "run", dataset="cluttered_digits", image_size=8
   )
   assert other.dataset.name == "cluttered_digits"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, "it is null, and not an object"),
+        ({"settings": []}, r"settings is \[\], and not an object"),
+        ({"settings": {"dataset": "digits"}}, "settings.data_dir is missing"),
+        ({"data": []}, r"data is \[\], and not an object"),
+        ({"data": {"version": "1"}}, "data.examples is missing"),
+    ],
+)
+def test_config_of_another_shape_is_named_by_all_that_read_it(
+    tmp_path, change, message
+):
+  whole = {"settings": {"dataset": "digits", "data_dir": "unused"}}
+  path = tmp_path / "config.json"
+  artifacts.write_json(path, change and {**whole, **change})
+  (tmp_path / "model.keras").touch()
+  message = f"{path} is no file of trainers.train: {message}"
+  for read in (
+      reader.read_settings,
+      reader.open_data,
+      lambda folder: reader.check_to_continue(folder, image_data.ImageFolder),
+      lambda folder: source_lib.open_source(workdir=folder),
+  ):
+    with pytest.raises(ValueError, match=message):
+      read(tmp_path)

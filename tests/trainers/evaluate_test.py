@@ -198,6 +198,22 @@ def test_reference_that_cannot_be_compared_is_refused(workdir, changes):
 
 
 @pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "it is null, and not an object"),
+        ({"strategies": []}, r"strategies is \[\], and not an object"),
+        ({"strategies": {"always_open": 1}}, "strategies.always_open is 1"),
+    ],
+)
+def test_reference_of_another_shape_is_named(workdir, value, message):
+  path = _reference(workdir) / "evaluation.json"
+  whole = artifacts.read_json(path)
+  artifacts.write_json(path, value and {**whole, **value})
+  with pytest.raises(SystemExit, match=f"{path} is no file .*{message}"):
+    _main(workdir, "--strategies=map", f"--reference={path.parent}")
+
+
+@pytest.mark.parametrize(
     "missing, program", [("config.json", "train"), ("model.keras", "train")]
 )
 def test_missing_run_names_the_command_to_run(workdir, missing, program):

@@ -104,7 +104,8 @@ class ComparisonRuns:
     path = self._workdir / "recipe.json"
     if not path.exists():
       return
-    found = records.differences(self._settings, artifacts.read_json(path))
+    theirs = artifacts.read_json(path, dict, writer="trainers.compare")
+    found = records.differences(self._settings, theirs)
     if found:
       raise ValueError(
           f"{self._workdir} holds a comparison of another recipe: "

@@ -31,6 +31,15 @@ STRATEGIES = (
 RECALIBRATED = ("map", "prune:0.5")
 RECALIBRATED_FILE = "recalibrated.json"
 
+# What is relied on of the files of a finished run.
+_EVALUATION = {
+    "parameters": int,
+    "dense_macs": float,
+    "gates": [{"name": str}],
+    "strategies": {str: dict},
+}
+_EPOCH = {"seconds": float, "seconds_per_step": object}
+
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
@@ -125,8 +134,14 @@ def read_trial(workdir: str | os.PathLike, trial: Trial) -> dict[str, Any]:
     A dict for JSON.
   """
   folder = pathlib.Path(workdir) / trial.name
-  evaluation = artifacts.read_json(folder / "evaluation.json")
-  history = artifacts.read_json_lines(folder / "history.jsonl")
+  evaluation = artifacts.read_json(
+      folder / "evaluation.json",
+      _EVALUATION,
+      writer="trainers.evaluate",
+  )
+  history = artifacts.read_json_lines(
+      folder / "history.jsonl", _EPOCH, writer="trainers.train"
+  )
   result = {
       **dataclasses.asdict(trial),
       "folder": trial.name,
@@ -141,7 +156,11 @@ def read_trial(workdir: str | os.PathLike, trial: Trial) -> dict[str, Any]:
       **_collapse(evaluation["strategies"]),
   }
   if trial.learns_gates:
-    recalibrated = artifacts.read_json(folder / RECALIBRATED_FILE)
+    recalibrated = artifacts.read_json(
+        folder / RECALIBRATED_FILE,
+        {"strategies": object},
+        writer="trainers.evaluate",
+    )
     result["recalibrated"] = recalibrated["strategies"]
     result["curves"] = evaluation["threshold_curves"]
   return result
@@ -179,5 +198,7 @@ def is_finished(
   path = folder / RECALIBRATED_FILE
   if not path.exists():
     return False
-  found = artifacts.read_json(path)["recalibrate_batch_norm"]
-  return found == num_recalibration_batches
+  found = artifacts.read_json(
+      path, {"recalibrate_batch_norm": int}, writer="trainers.evaluate"
+  )
+  return found["recalibrate_batch_norm"] == num_recalibration_batches

@@ -12,6 +12,26 @@ from trainers.settings import records
 from trainers.training import batches as batches_lib
 
 _WRITERS = {"evaluation.json": "evaluate", "comparison.json": "compare"}
+# What is relied on in the results of evaluate, and in those of a reference.
+EVALUATION = {
+    "dataset": str,
+    "split": str,
+    "examples": int,
+    "dense_macs": float,
+    "gates": [{"name": str}],
+    "strategies": {
+        str: {name: float for name in ("accuracy", "open_rate", "macs")}
+    },
+}
+_REFERENCE = {
+    "dataset": str,
+    "split": str,
+    "dense_macs": float,
+    "strategies": dict,
+}
+_UNGATED = {
+    "strategies": {"always_open": EVALUATION["strategies"][str]},
+}
 
 
 def check_files(workdir: pathlib.Path, *names: str) -> None:
@@ -44,7 +64,8 @@ def read_reference(
   """
   workdir = pathlib.Path(workdir).expanduser()
   check_files(workdir, "evaluation.json")
-  value = artifacts.read_json(workdir / "evaluation.json")
+  path = workdir / "evaluation.json"
+  value = artifacts.read_json(path, _REFERENCE, writer="trainers.evaluate")
   found = (value["dataset"], value["split"])
   if found != (dataset, split) or "always_open" not in value["strategies"]:
     raise ValueError(
@@ -52,6 +73,7 @@ def read_reference(
         f" {workdir} holds {', '.join(value['strategies'])} on {found[1]} of "
         f"{found[0]}."
     )
+  artifacts.check_shape(value, _UNGATED, path, writer="trainers.evaluate")
   return value
 
 

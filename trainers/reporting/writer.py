@@ -13,6 +13,27 @@ from trainers.reporting import measurements as report_measurements
 from trainers.reporting import run as report_run
 
 
+# What is relied on.
+_COMPARISON = {
+    "command": [str],
+    "recipe": {"network": str, "dataset": str},
+    "blocks": [str],
+    "rows": [{"method": str, "target_rate": object, "strategies": dict}],
+    "equal_macs": [{"macs_share": float, "accuracy": dict}],
+    "answers": dict,
+    "cells": [{"method": str, "target_rate": object, "strategies": dict}],
+}
+_EXPORT = {
+    "dataset": str,
+    "variants": [
+        {
+            **dict.fromkeys(("gating", "format", "quantization"), str),
+            **dict.fromkeys(("accuracy", "macs", "bytes"), float),
+        }
+    ],
+}
+
+
 def write_report(
     workdir: str | os.PathLike,
     *,
@@ -50,7 +71,9 @@ def write_report(
 
 def _of_comparison(workdir):
   run_folder.check_files(workdir, "comparison.json")
-  value = artifacts.read_json(workdir / "comparison.json")
+  value = artifacts.read_json(
+      workdir / "comparison.json", _COMPARISON, writer="trainers.compare"
+  )
   plot = report_comparison.methods_plot(value, standalone=True)
   artifacts.write_text(workdir / "comparison.svg", plot)
   return report_comparison.page(value)
@@ -59,7 +82,11 @@ def _of_comparison(workdir):
 def _of_run(workdir, reference, export, data_dir):
   run_folder.check_files(workdir, "config.json", "evaluation.json")
   settings, dataset = reader.open_data(workdir, data_dir=data_dir)
-  evaluation = artifacts.read_json(workdir / "evaluation.json")
+  evaluation = artifacts.read_json(
+      workdir / "evaluation.json",
+      run_folder.EVALUATION,
+      writer="trainers.evaluate",
+  )
   split = evaluation["split"]
   ungated = None
   if reference is not None:
@@ -84,7 +111,11 @@ def _of_run(workdir, reference, export, data_dir):
       name=workdir.name,
       settings=settings,
       evaluation=evaluation,
-      history=artifacts.read_json_lines(workdir / "history.jsonl"),
+      history=artifacts.read_json_lines(
+          workdir / "history.jsonl",
+          {"epoch": int, "gate_open_rates": list},
+          writer="trainers.train",
+      ),
       classes=dataset.class_names,
   )
   return report_run.page(
@@ -99,7 +130,7 @@ def _read_export(folder, dataset):
         f"{folder} has no export.json: give the --output_dir of "
         "`python -m export.export_model`."
     )
-  value = artifacts.read_json(path)
+  value = artifacts.read_json(path, _EXPORT, writer="export.export_model")
   if value["dataset"] != dataset:
     raise ValueError(
         f"--export must be of this run, on {dataset}. {folder} holds exports "

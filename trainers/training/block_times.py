@@ -7,6 +7,7 @@ from file_io import artifacts
 import pgates
 
 NAME = "block_times.json"
+_SHAPE = {"blocks": [{"name": str, "seconds": float}]}
 
 
 def of_run(
@@ -31,7 +32,7 @@ def of_run(
   names = [block.name for block in pgates.gated_calls(model)]
   path = None if workdir is None else workdir / NAME
   if path is not None and path.exists():
-    found = artifacts.read_json(path)
+    found = artifacts.read_json(path, _SHAPE, writer="trainers.train")
     if [block["name"] for block in found["blocks"]] == names:
       return [block["seconds"] for block in found["blocks"]]
     raise ValueError(f"{path} is not of this network. Give another --workdir.")

@@ -176,7 +176,12 @@ class RunCheckpoints:
     if not (whole.exists() and (leftover / "replaced").exists()):
       return
     # Both were whole, and the old one had been moved away.
-    position = Position(**artifacts.read_json(whole / "position.json"))
+    value = artifacts.read_json(
+        whole / "position.json",
+        {"epoch": int, "step": int},
+        writer="trainers.train",
+    )
+    position = Position(value["epoch"], value["step"])
     target = self._target(position)
     if not target.exists():
       whole.rename(target)

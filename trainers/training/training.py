@@ -148,12 +148,15 @@ class _Opened:
           flush=True,
       )
     path = run_files.history_path(self._workdir)
+    history = artifacts.read_json_lines(
+        path, {"val_accuracy": object}, writer="trainers.train"
+    )
     with _stop_on_sigterm(loop):
       loop.run(
           train,
           validation,
           position=position,
-          history=artifacts.read_json_lines(path)[: position.epoch],
+          history=history[: position.epoch],
           callbacks=_callbacks(self._config, self._steps_per_epoch),
       )
 

@@ -50,6 +50,8 @@ def test_multiply_adds_are_costs_too():
         (lambda value: value["network"].pop(), "another network"),
         (lambda value: value.update(format="saved_model"), "--format has tfl"),
         (lambda value: value.pop("unit"), "no file of export.measure_costs"),
+        (lambda value: value.update(blocks=[1]), r"blocks\[0\] is 1"),
+        (lambda value: value.update(network=None), "network is null"),
     ],
 )
 def test_file_of_something_else_is_refused(change, message, tmp_path):

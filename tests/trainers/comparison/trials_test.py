@@ -141,6 +141,18 @@ def test_results_of_a_cell_are_those_of_its_files(tmp_path):
   }
 
 
+def test_result_of_another_shape_is_named(tmp_path):
+  trial = trials_lib.Trial("per_batch_dependent", 0.4, 0)
+  folder = tmp_path / trial.name
+  _write_cell(folder)
+  (folder / "recalibrated.json").write_text("[]")
+  message = r"recalibrated.json is no file of trainers.evaluate: it is \[\]"
+  with pytest.raises(ValueError, match=message):
+    trials_lib.is_finished(tmp_path, trial, num_recalibration_batches=7)
+  with pytest.raises(ValueError, match=message):
+    trials_lib.read_trial(tmp_path, trial)
+
+
 def test_cell_is_finished_when_all_its_files_are_there(tmp_path):
   trial = trials_lib.Trial("per_batch_dependent", 0.4, 0)
   ungated = trials_lib.Trial("ungated", None, 0)

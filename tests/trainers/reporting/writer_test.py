@@ -136,6 +136,13 @@ def test_missing_file_is_named_with_what_writes_it(run, name):
     report_writer.write_report(run)
 
 
+@pytest.mark.parametrize("name", ["evaluation.json", "history.jsonl"])
+def test_result_of_another_shape_is_named(run, name):
+  (run / name).write_text("[]\n")
+  with pytest.raises(ValueError, match=rf"{run / name}.*it is \[\], and not an"):
+    report_writer.write_report(run)
+
+
 @pytest.fixture(name="comparison")
 def _comparison(tmp_path):
   settings = dataclasses.asdict(training_runs.config("--learning_rate=0.25"))
@@ -173,6 +180,13 @@ def test_comparison_that_is_not_finished_is_refused(comparison):
     report_writer.write_report(comparison)
 
 
+def test_comparison_of_another_shape_is_named(comparison):
+  path = comparison / "comparison.json"
+  artifacts.write_json(path, {**artifacts.read_json(path), "rows": None})
+  with pytest.raises(ValueError, match=f"{path} is no file .*rows is null"):
+    report_writer.write_report(comparison)
+
+
 def test_exports_come_first_and_must_be_of_the_same_data(run, tmp_path):
   row = {"gating": "fixed", "format": "tflite", "quantization": "int8"}
   row |= {"accuracy": 0.75, "macs": 5.0, "bytes": 7000}
@@ -183,6 +197,9 @@ def test_exports_come_first_and_must_be_of_the_same_data(run, tmp_path):
     report_writer.write_report(run, export=folder)
   artifacts.write_json(folder / "export.json", {**exported, "dataset": "mnist"})
   with pytest.raises(ValueError, match="of this run, on digits.*on mnist"):
+    report_writer.write_report(run, export=folder)
+  artifacts.write_json(folder / "export.json", [exported])
+  with pytest.raises(ValueError, match="export.json is no file of export"):
     report_writer.write_report(run, export=folder)
   artifacts.write_json(folder / "export.json", exported)
   text = _text(report_writer.write_report(run, export=folder))
