@@ -24,6 +24,7 @@ import sys
 from export.timing import block_times
 from export.timing import interleaved
 from file_io import artifacts
+from file_io import writable
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
   """
   flags = _parser().parse_args(arguments)
   folder = pathlib.Path(flags.probes).expanduser()
+  output = pathlib.Path(flags.output).expanduser()
   try:
+    writable.check_file(output, instead="--output")
     manifest = block_times.read_manifest(folder)
     costs = block_times.measure(
         folder,
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     machine = platform.processor() or platform.machine()
     value = costs.as_json(manifest["network"], machine=machine)
-    artifacts.write_json(pathlib.Path(flags.output).expanduser(), value)
+    artifacts.write_json(output, value)
   except (ValueError, OSError) as error:
     sys.exit(f"export.measure_costs: {error}")
   for block in costs.blocks:

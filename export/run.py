@@ -19,6 +19,7 @@ from export.inputs import source as source_lib
 from export.saved_model import saved_models
 from export.timing import costs as costs_lib
 from file_io import artifacts
+from file_io import writable
 import image_data
 import pgates
 
@@ -97,6 +98,8 @@ def run(options: Options) -> None:
     return
   names = [name_of(options.name, variant, chosen) for variant in chosen]
   destination.check(output_dir, names)
+  if options.keep_probes is not None:
+    writable.check_folder(options.keep_probes, instead="--keep_probes")
   source = _source(options)
   _check(source.model, chosen, strategy, auto.costs)
   reference = None

@@ -18,6 +18,7 @@ from absl import flags
 from absl import logging
 
 from file_io import artifacts
+from file_io import writable
 from trainers.comparison import runs as comparison_runs
 from trainers.comparison import summary as comparison_summary
 from trainers.comparison import table as comparison_table
@@ -80,6 +81,8 @@ def main(argv: list[str]) -> None:
     raise app.UsageError(f"--methods and --seeds decide: {', '.join(given)}")
   workdir = pathlib.Path(shared_flags.WORKDIR.value).expanduser()
   try:
+    for name in ("comparison.json", "comparison.md", "report.html"):
+      writable.check_file(workdir / name, instead="--workdir")
     settings = config_from_flags.read_settings()
     trials = trials_lib.make_trials(
         _METHODS.value, settings.pop("target_rates"), range(_SEEDS.value)

@@ -26,6 +26,15 @@ _EXPORT = flags.DEFINE_string(
     None,
     "The --output_dir of the run's exports, to show their times and gates",
 )
+_EVALUATION = flags.DEFINE_string(
+    "evaluation",
+    None,
+    "What evaluate has written elsewhere; default: evaluation.json of the "
+    "workdir",
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "File to write; default: report.html of the workdir"
+)
 flags.mark_flag_as_required("workdir")
 # So that `--helpshort` lists them.
 flags.adopt_module_key_flags(shared_flags)
@@ -43,6 +52,8 @@ def main(argv: list[str]) -> None:
         export=_EXPORT.value,
         # By default the folder that the run was trained from.
         data_dir=data_dir.value if data_dir.present else None,
+        evaluation=_EVALUATION.value,
+        output=_OUTPUT.value,
     )
   except (ValueError, OSError) as error:
     sys.exit(f"trainers.report: {error}")

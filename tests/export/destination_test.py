@@ -1,6 +1,7 @@
 """Tests of `export.destination`."""
 
 import os
+import tempfile
 
 import pytest
 
@@ -50,15 +51,19 @@ def test_a_folder_that_must_not_be_written_is_named(
     tmp_path, monkeypatch, folder
 ):
   # Permissions do not bind root, who may run this.
-  monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-  with pytest.raises(PermissionError, match=f"{tmp_path} must not be written"):
+  def refuse(dir):
+    raise PermissionError(13, "Permission denied", str(dir))
+
+  monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+  message = f"{tmp_path} cannot be written.*--output_dir"
+  with pytest.raises(PermissionError, match=message):
     destination.check(tmp_path / folder, [])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
 def test_a_read_only_folder_is_refused(tmp_path):
   tmp_path.chmod(0o500)
-  with pytest.raises(PermissionError, match="must not be written"):
+  with pytest.raises(PermissionError, match="cannot be written"):
     destination.check(tmp_path, NAMES)
 
 
@@ -75,6 +80,7 @@ def test_description_of_another_shape_is_named(tmp_path):
     [
         ({"output_dir": "file"}, NotADirectoryError, "file is a file"),
         ({"name": "a/b"}, ValueError, "--name"),
+        ({"keep_probes": "file/a"}, NotADirectoryError, "another --keep_prob"),
         ({"verify_only": True}, FileNotFoundError, "out/export.json"),
     ],
 )

@@ -88,3 +88,11 @@ def test_folder_without_probes_is_named_and_nothing_written(tmp_path):
   with pytest.raises(SystemExit, match=f"{tmp_path} holds no probes.json"):
     measure_costs.main([f"--probes={tmp_path}", f"--output={output}"])
   assert not output.exists()
+
+
+def test_costs_that_cannot_be_written_are_refused_before_the_work(
+    folder, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(measure_costs.block_times, "measure", None)
+  with pytest.raises(SystemExit, match="is a folder.*another --output"):
+    measure_costs.main([f"--probes={folder}", f"--output={tmp_path}"])

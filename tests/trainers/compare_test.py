@@ -96,6 +96,15 @@ def test_what_methods_and_seeds_decide_is_refused(argument, tmp_path):
     _main(tmp_path, argument)
 
 
+def test_results_that_cannot_be_written_are_refused_before_the_runs(
+    runs, tmp_path
+):
+  (tmp_path / "comparison.md").mkdir()
+  with pytest.raises(SystemExit, match="comparison.md is a folder.*--workdir"):
+    _main(tmp_path)
+  assert runs.made is None
+
+
 def test_unknown_method_is_refused_in_one_line(runs, tmp_path):
   with pytest.raises(SystemExit, match="trainers.compare: Unknown methods: ma"):
     _main(tmp_path, "--methods=map")

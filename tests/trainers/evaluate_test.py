@@ -252,7 +252,7 @@ def test_wrong_strategy_is_refused_and_nothing_written(
 
 
 @pytest.mark.parametrize(
-    "name", ["", "config.json", "../other.json", "/tmp/other.json", "other"]
+    "name", ["", "config.json", "../config.json", "/tmp/position.json", "other"]
 )
 def test_output_that_is_none_of_evaluation_is_refused(workdir, name):
   before = sorted(path.name for path in workdir.iterdir())

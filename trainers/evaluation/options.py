@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 
 import pgates
 from trainers.settings import setting
@@ -44,7 +45,10 @@ class Options:
       "Of the workdir: the last epoch's, or that of the best on validation",
       choices=("model.keras", "best.keras"),
   )
-  output: str = _field("evaluation.json", "File to write in the workdir")
+  output: str = _field(
+      "evaluation.json",
+      "File to write: a name in the workdir, or the path of one elsewhere",
+  )
   reference: str | os.PathLike | None = _field(
       None,
       "The workdir of an ungated network that was evaluated on the same split, "
@@ -56,10 +60,16 @@ class Options:
     for name, (each, _) in setting.settings_of(self).items():
       each.check(name, getattr(self, name))
     # A mistake would be found after all the work, or cost a file.
-    name = self.output
-    is_plain = name == os.path.basename(name) and name.endswith(".json")
-    if not is_plain or name in _WRITTEN_BY_TRAINING:
+    name = os.path.basename(self.output)
+    if not name.endswith(".json") or name in _WRITTEN_BY_TRAINING:
       raise ValueError(
-          "--output is the name of a JSON file in the workdir, and none that "
-          f"training writes. Received: {name!r}"
+          "--output is the name of a JSON file in the workdir, or the path of "
+          "one elsewhere, and none that training writes. Received: "
+          f"{self.output!r}"
       )
+
+  def output_path(self, workdir: pathlib.Path) -> pathlib.Path:
+    """Where the results of a run go."""
+    if os.path.dirname(self.output):
+      return pathlib.Path(self.output).expanduser()
+    return workdir / self.output

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from file_io import artifacts
+from file_io import writable
 import image_data
 import pgates
 from run_data import reader
@@ -20,7 +21,7 @@ def evaluate_run(
     data_dir: str | None = None,
     max_bad_examples: int | None = None,
 ) -> dict[str, Any]:
-  """Evaluates the network of a run's folder and writes `evaluation.json`.
+  """Evaluates the network of a run's folder and writes the results.
 
   Args:
     workdir: the folder.
@@ -36,7 +37,8 @@ def evaluate_run(
     FileNotFoundError: if a folder holds no finished run, or no evaluation.
     ValueError: if a strategy is malformed, or more examples than allowed
       cannot be read.
-    OSError: if a file of the data set is damaged.
+    OSError: if the results cannot be written, or a file of the data set is
+      damaged.
   """
   # A mistake would be found after the work of those before it.
   strategies = None
@@ -44,6 +46,8 @@ def evaluate_run(
     strategies = evaluation.parse(options.strategies)
   workdir = pathlib.Path(workdir).expanduser()
   run_folder.check_files(workdir, "config.json", options.model_file)
+  path = options.output_path(workdir)
+  writable.check_file(path, instead="--output")
   settings, dataset = reader.open_data(workdir, data_dir=data_dir)
   reference = None
   if options.reference is not None:
@@ -73,9 +77,9 @@ def evaluate_run(
       "recalibrate_batch_norm": options.recalibrate_batch_norm,
       **measured,
   }
-  artifacts.write_json(workdir / options.output, value)
+  artifacts.write_json(path, value)
   print(f"MACs: multiply-adds per example, in % of {dense:,} dense ones.")
-  print(f"Wrote {workdir / options.output}.")
+  print(f"Wrote {path}.")
   return value
 
 

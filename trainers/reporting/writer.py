@@ -4,6 +4,7 @@ import os
 import pathlib
 
 from file_io import artifacts
+from file_io import writable
 import image_data
 import pgates
 from run_data import reader
@@ -40,50 +41,59 @@ def write_report(
     reference: str | os.PathLike | None = None,
     export: str | os.PathLike | None = None,
     data_dir: str | None = None,
+    evaluation: str | os.PathLike | None = None,
+    output: str | os.PathLike | None = None,
 ) -> pathlib.Path:
-  """Writes `report.html` into the folder of a run or a comparison.
+  """Writes the page of a run or a comparison.
 
-  A comparison gets its main plot as `comparison.svg`, too.
+  A comparison gets its main plot as `comparison.svg` beside it, too.
 
   Args:
     workdir: the folder.
     reference: the workdir of an ungated network to mark, for a run; or None.
     export: the folder of its exports, for a run; or None.
     data_dir: of the data sets; None for the run's.
+    evaluation: the results of a run; None for `evaluation.json` of the folder.
+    output: the page; None for `report.html` of the folder.
 
   Returns:
     The path of the page.
 
   Raises:
     FileNotFoundError: if something is missing; says what writes it.
+    OSError: if the page cannot be written.
     ValueError: if the reference was evaluated, or the export made, on something
       else.
   """
   workdir = pathlib.Path(workdir).expanduser()
+  path = pathlib.Path(output or workdir / "report.html").expanduser()
+  writable.check_file(path, instead="--output")
   if (workdir / "recipe.json").exists():
-    text = _of_comparison(workdir)
+    text = _of_comparison(workdir, path.parent)
   else:
-    text = _of_run(workdir, reference, export, data_dir)
-  path = workdir / "report.html"
+    text = _of_run(workdir, reference, export, data_dir, evaluation)
   artifacts.write_text(path, text)
   return path
 
 
-def _of_comparison(workdir):
+def _of_comparison(workdir, folder):
   run_folder.check_files(workdir, "comparison.json")
   value = artifacts.read_json(
       workdir / "comparison.json", _COMPARISON, writer="trainers.compare"
   )
   plot = report_comparison.methods_plot(value, standalone=True)
-  artifacts.write_text(workdir / "comparison.svg", plot)
+  artifacts.write_text(folder / "comparison.svg", plot)
   return report_comparison.page(value)
 
 
-def _of_run(workdir, reference, export, data_dir):
-  run_folder.check_files(workdir, "config.json", "evaluation.json")
+def _of_run(workdir, reference, export, data_dir, evaluation):
+  run_folder.check_files(workdir, "config.json")
+  if evaluation is None:
+    run_folder.check_files(workdir, "evaluation.json")
+    evaluation = workdir / "evaluation.json"
   settings, dataset = reader.open_data(workdir, data_dir=data_dir)
   evaluation = artifacts.read_json(
-      workdir / "evaluation.json",
+      pathlib.Path(evaluation).expanduser(),
       run_folder.EVALUATION,
       writer="trainers.evaluate",
   )

@@ -19,6 +19,8 @@ from trainers.settings import config as config_lib
 from trainers.settings import records
 from trainers.training import tensorboard
 
+# Of a run that is finished.
+NAMES = ("config.json", "history.jsonl", "model.keras", "best.keras")
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 
 

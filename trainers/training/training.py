@@ -10,6 +10,7 @@ import keras
 
 from file_io import artifacts
 from file_io import locks
+from file_io import writable
 import image_data
 import pgates
 from run_data import reader
@@ -77,6 +78,9 @@ def run(
       config.distribution, num_virtual_devices=config.num_virtual_devices
   )
   is_chief = distribution.is_chief(strategy)
+  if is_chief:
+    for name in run_files.NAMES:
+      writable.check_file(workdir / name, instead="--workdir")
   bad_examples = image_data.BadExamples(max_bad_examples)
   with (
       locks.only_one(workdir) if is_chief else contextlib.nullcontext(),

@@ -1,6 +1,7 @@
 """Tests of `trainers.evaluation.options`."""
 
 import dataclasses
+import pathlib
 
 from absl import flags
 import pytest
@@ -32,7 +33,7 @@ def test_flags_of_the_program_have_the_defaults():
         ({"recalibrate_batch_norm": -1}, "takes whole numbers from 0"),
         ({"model_file": "other.keras"}, "one of model.keras, best.keras"),
         ({"output": "config.json"}, "none that training writes"),
-        ({"output": "../evaluation.json"}, "a JSON file in the workdir"),
+        ({"output": "../config.json"}, "a JSON file in the workdir"),
         ({"output": "evaluation"}, "Received: 'evaluation'"),
     ],
 )
@@ -40,3 +41,13 @@ def test_option_that_cannot_be_is_refused(wrong, message):
   with pytest.raises(ValueError) as error:
     options.Options(**wrong)
   assert message in str(error.value)
+
+
+def test_output_is_a_name_in_the_workdir_or_a_path_elsewhere(tmp_path):
+  def path(output):
+    return options.Options(output=output).output_path(tmp_path)
+
+  assert path("a.json") == tmp_path / "a.json"
+  assert path("../a.json") == pathlib.Path("../a.json")
+  assert path("/b/a.json") == pathlib.Path("/b/a.json")
+  assert path("~/a.json") == pathlib.Path.home() / "a.json"

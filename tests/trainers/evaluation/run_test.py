@@ -47,6 +47,22 @@ def test_what_is_returned_is_what_is_written(tiny_run, tmp_path, capsys):
     assert f"{100 * result['accuracy']:.2f}%" in printed
 
 
+def test_results_that_cannot_be_written_are_refused_before_the_work(
+    tiny_run, tmp_path, monkeypatch
+):
+  for name in ("config.json", "model.keras"):
+    shutil.copy(tiny_run / name, tmp_path / name)
+  (tmp_path / "evaluation.json").mkdir()
+  given = {"strategies": ["always_open"]}
+  with monkeypatch.context() as patch:
+    patch.setattr(run.pgates, "load_model", None)
+    with pytest.raises(IsADirectoryError, match="Give another --output"):
+      run.evaluate_run(tmp_path, options.Options(**given))
+  path = tmp_path / "elsewhere" / "own.json"
+  elsewhere = options.Options(**given, output=str(path))
+  assert run.evaluate_run(tmp_path, elsewhere) == artifacts.read_json(path)
+
+
 def test_row_stands_under_its_header():
   result = {**compared_runs.strategy(0.8125), "accuracy_std": 0.0123}
   row = run._row("map", result, 1000)

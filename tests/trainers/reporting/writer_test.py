@@ -143,6 +143,23 @@ def test_result_of_another_shape_is_named(run, name):
     report_writer.write_report(run)
 
 
+def test_page_that_cannot_be_written_is_refused_before_the_work(
+    run, tmp_path, monkeypatch
+):
+  (run / "report.html").mkdir()
+  elsewhere = tmp_path / "elsewhere"
+  elsewhere.mkdir()
+  evaluation = (run / "evaluation.json").rename(elsewhere / "results.json")
+  with monkeypatch.context() as patch:
+    patch.setattr(report_writer.pgates, "load_model", None)
+    with pytest.raises(IsADirectoryError, match="Give another --output"):
+      report_writer.write_report(run, evaluation=evaluation)
+  path = report_writer.write_report(
+      run, evaluation=evaluation, output=elsewhere / "page.html"
+  )
+  assert path == elsewhere / "page.html" and "81.25 %" in _text(path)
+
+
 @pytest.fixture(name="comparison")
 def _comparison(tmp_path):
   settings = dataclasses.asdict(training_runs.config("--learning_rate=0.25"))
@@ -172,6 +189,14 @@ def test_page_of_a_comparison_shows_its_tables_and_plots(comparison):
   # By itself: it has no page to take colours from.
   assert "per_batch_dependent<" in plot and "#ffffff" in plot
   assert "var(--" not in plot and "currentColor" not in plot
+
+
+def test_page_of_a_comparison_has_its_plot_beside_it(comparison, tmp_path):
+  path = tmp_path / "elsewhere" / "page.html"
+  assert report_writer.write_report(comparison, output=path) == path
+  names = {each.name for each in path.parent.iterdir()}
+  assert names == {"page.html", "comparison.svg"}
+  assert not (comparison / "comparison.svg").exists()
 
 
 def test_comparison_that_is_not_finished_is_refused(comparison):

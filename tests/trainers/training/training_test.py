@@ -287,6 +287,16 @@ def test_damaged_config_is_an_error_that_names_it(data_dir, tmp_path):
   assert _files(tmp_path) == before
 
 
+def test_run_whose_network_could_not_be_written_is_not_begun(
+    data_dir, tmp_path, monkeypatch
+):
+  (tmp_path / "model.keras").mkdir()
+  monkeypatch.setattr(training, "_Opened", None)
+  with pytest.raises(IsADirectoryError, match="Give another --workdir"):
+    training.run(_config(data_dir), tmp_path)
+  assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
 def test_settings_that_do_not_fit_the_network_leave_no_run(data_dir, tmp_path):
   config = _config(
       data_dir, "--rate_loss=per_layer", "--target_rates=0.5,0.6,0.7"
