@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import tempfile
 from typing import Any
@@ -19,7 +18,6 @@ from export.saved_model import saved_models
 from export.saved_model import serving
 from export.tflite import conversion
 from export.tflite import tflite_graph
-from file_io import artifacts
 import pgates
 
 _BATCH_SIZE = 32
@@ -30,17 +28,17 @@ def export_variant(
     decided: dropped_blocks.Decided,
     data: data_lib.Data,
     *,
-    output_dir: str | os.PathLike,
+    folder: pathlib.Path,
     name: str,
     metadata: dict,
 ) -> tuple[pathlib.Path, int, self_check.Report]:
-  """Writes, checks and then publishes one variant.
+  """Writes and checks one variant.
 
   Args:
     variant: the form to export.
     decided: the network to export.
     data: to measure on.
-    output_dir: folder of all exports.
+    folder: to write to.
     name: of the served model, or of the TF-Lite file.
     metadata: for JSON, to be stored with the model.
 
@@ -48,15 +46,15 @@ def export_variant(
     The path, its size in bytes, and what the check found.
 
   Raises:
-    CheckFailed: if the check failed; nothing was published then.
+    CheckFailed: if the check failed.
   """
+  path = folder / name
   if variant.format == "tflite":
-    return _export_tflite(variant, decided, data, output_dir, name)
-  with saved_models.new_version(pathlib.Path(output_dir) / name) as version:
-    _write_saved_model(decided, data, version.path, name, metadata)
-    saved_models.check_operations(version.path, decided.strategy)
-    report = self_check.check(version.path, variant, decided, data.examples)
-  return version.path, _size(version.path), report
+    return path, *_export_tflite(variant, decided, data, path)
+  _write_saved_model(decided, data, path, name, metadata)
+  saved_models.check_operations(path, decided.strategy)
+  report = self_check.check(path, variant, decided, data.examples)
+  return path, _size(path), report
 
 
 def write_open(
@@ -137,19 +135,17 @@ def _server(decided, data, assets, metadata):
   )
 
 
-def _export_tflite(variant, decided, data, output_dir, name):
+def _export_tflite(variant, decided, data, path):
   content = conversion.convert(
       decided.model,
       dynamic=decided.threshold is not None,
       quantization=variant.quantization,
       images=data.calibration,
   )
-  path = pathlib.Path(output_dir) / name
-  with artifacts.replacing(path) as temporary:
-    temporary.write_bytes(content)
-    tflite_graph.check(content, quantization=variant.quantization)
-    report = self_check.check(temporary, variant, decided, data.examples)
-  return path, len(content), report
+  path.write_bytes(content)
+  tflite_graph.check(content, quantization=variant.quantization)
+  report = self_check.check(path, variant, decided, data.examples)
+  return len(content), report
 
 
 def _size(folder):

@@ -16,7 +16,6 @@ from export.decisions import auto_gating
 from export.decisions import dropped_blocks
 from export.inputs import data as data_lib
 from export.inputs import source as source_lib
-from export.saved_model import saved_models
 from export.timing import costs as costs_lib
 from file_io import artifacts
 from file_io import writable
@@ -75,8 +74,8 @@ def run(options: Options) -> None:
   Raises:
     CheckFailed: if a variant does not do what Keras does.
     FileNotFoundError: if there is no model or data set.
-    OSError: if the folder cannot be written, or a file of the data set is
-      damaged.
+    OSError: if the folder cannot be written, or another process exports into
+      it, or a file of the data set is damaged.
     ValueError: if options do not fit together, or more examples than allowed
       cannot be read.
   """
@@ -87,10 +86,11 @@ def run(options: Options) -> None:
   for variant in chosen:
     variants.check_strategy(variant, strategy)
   output_dir = pathlib.Path(options.output_dir).expanduser()
-  path = output_dir / "export.json"
   if options.verify_only:
     exported = artifacts.read_json(
-        path, descriptions.SHAPE, writer="export.export_model"
+        output_dir / "export.json",
+        descriptions.SHAPE,
+        writer="export.export_model",
     )
     source = _source(options)
     with _data(source, options) as (data, _):
@@ -98,22 +98,41 @@ def run(options: Options) -> None:
     return
   names = [name_of(options.name, variant, chosen) for variant in chosen]
   destination.check(output_dir, names)
-  if options.keep_probes is not None:
-    writable.check_folder(options.keep_probes, instead="--keep_probes")
+  if auto.keep_probes is not None:
+    writable.check_folder(auto.keep_probes, instead="--keep_probes")
+  with destination.staged(output_dir) as staging:
+    with destination.naming_full_disk(output_dir):
+      exported = _written(options, chosen, strategy, staging)
+    _publish(exported, staging, output_dir)
+
+
+def _written(options, chosen, strategy, staging):
+  """Writes all variants to a folder; what `export.json` is to hold."""
   source = _source(options)
-  _check(source.model, chosen, strategy, auto.costs)
+  _check(source.model, chosen, strategy, options.costs)
   reference = None
   if options.reference is not None:
     reference = source_lib.open_reference(options.reference, source)
   with _data(source, options) as (data, bad_examples):
-    output_dir.mkdir(parents=True, exist_ok=True)
     exported = export_all(
         *(source, data, chosen),
         strategy=strategy,
         options=options,
+        folder=staging,
         reference=reference,
     )
-  artifacts.write_json(path, {**exported, "bad_examples": bad_examples.names})
+  return {**exported, "bad_examples": bad_examples.names}
+
+
+def _publish(exported, staging, output_dir):
+  """Puts the variants in their places, and says where they are."""
+  rows = exported["variants"]
+  places = destination.publish(
+      staging, output_dir, [row["path"] for row in rows]
+  )
+  rows = [{**row, "path": places[row["path"]]} for row in rows]
+  path = output_dir / "export.json"
+  artifacts.write_json(path, {**exported, "variants": rows})
   descriptions.print_table(exported)
   print(f"Wrote {path}.")
 
@@ -161,9 +180,10 @@ def export_all(
     *,
     strategy: pgates.Strategy,
     options: Options,
+    folder: pathlib.Path,
     reference: pgates.GatedModel | None = None,
 ) -> dict[str, Any]:
-  """Exports all variants of a network.
+  """Writes, checks and times all variants of a network.
 
   Args:
     source: the network.
@@ -171,10 +191,11 @@ def export_all(
     chosen: what to export.
     strategy: of the gates.
     options: the flags.
+    folder: to write to.
     reference: a network without gates to compare with, or None.
 
   Returns:
-    What `export.json` holds.
+    What `export.json` holds, with the paths in this folder.
 
   Raises:
     CheckFailed: if a variant does not do what Keras does.
@@ -187,28 +208,25 @@ def export_all(
       data.validation,
       options.of_auto,
   )
-  output_dir = pathlib.Path(options.output_dir).expanduser()
   rows = []
   for i, variant in enumerate(chosen, start=1):
     print(f"[{i}/{len(chosen)}] {descriptions.title(variant)} ...", flush=True)
     decided = decided_all[variant.gating, variant.format]
     path, size, report = exporting.export_variant(
         *(variant, decided, data),
-        output_dir=output_dir,
+        folder=folder,
         name=name_of(options.name, variant, chosen),
         metadata=descriptions.metadata(decided, strategy, curve),
     )
-    file = {"path": str(path.relative_to(output_dir)), "bytes": size}
+    file = {"path": str(path.relative_to(folder)), "bytes": size}
     rows.append(descriptions.row(variant, decided, data.examples, file, report))
-  if any(variant.format == "saved_model" for variant in chosen):
-    saved_models.write_models_config(output_dir)
   times = time_ratios.Times(rows, [], {})
   if options.costs == "measured":
     times = time_ratios.measure(
         rows,
         time_ratios.Networks(source.model, strategy, reference),
         data,
-        output_dir=output_dir,
+        folder=folder,
         batch_size=options.cost_batch_size,
     )
   return descriptions.whole(source, strategy, curve, times)

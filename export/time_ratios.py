@@ -72,7 +72,7 @@ def measure(
     networks: Networks,
     data: data_lib.Data,
     *,
-    output_dir: pathlib.Path,
+    folder: pathlib.Path,
     batch_size: int,
 ) -> Times:
   """Times the files of an export beside networks without gates.
@@ -81,7 +81,7 @@ def measure(
     rows: of `export.json`.
     networks: to compare with.
     data: to run on.
-    output_dir: folder of all exports.
+    folder: that their paths start in.
     batch_size: of SavedModels; TF-Lite files take one image.
   """
   ratios, references, limits = {}, [], {}
@@ -90,7 +90,7 @@ def measure(
     of_format = [row for row in rows if row["format"] == format]
     print(f"Timing {len(of_format)} of {format} ...", flush=True)
     with _written(networks, limit, data, format) as (paths, written):
-      files = {row["path"]: output_dir / row["path"] for row in of_format}
+      files = {row["path"]: folder / row["path"] for row in of_format}
       found = whole_times.ratios(
           {**paths, **files},
           data.examples.images,

@@ -49,9 +49,7 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
   temporary = pathlib.Path(name)
   try:
     yield temporary
-    temporary.chmod(0o644)
-    _flush_to_disk(temporary)
-    os.replace(temporary, path)
+    put_in_place(temporary, path)
   except OSError as error:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
       raise
@@ -64,10 +62,13 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
     temporary.unlink(missing_ok=True)
 
 
-def _flush_to_disk(path):
+def put_in_place(temporary: pathlib.Path, path: Path) -> None:
+  """Renames a whole file of the same file system to its name."""
+  temporary.chmod(0o644)
   # Else, a rename may outlive a power cut that its content does not.
-  with path.open("rb") as file:
+  with temporary.open("rb") as file:
     os.fsync(file.fileno())
+  os.replace(temporary, path)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,10 +1,7 @@
 """SavedModels in the folders that TensorFlow Serving watches."""
 
-from collections.abc import Iterator
-import contextlib
 import os
 import pathlib
-import tempfile
 
 from google.protobuf import text_format
 import tensorflow as tf
@@ -30,50 +27,30 @@ num_batch_threads {{ value: {threads} }}
 """
 
 
-@contextlib.contextmanager
-def new_version(base: str | os.PathLike) -> Iterator["Version"]:
-  """Yields a folder to write, which becomes the next version at the end.
+def publish(path: str | os.PathLike, base: str | os.PathLike) -> int:
+  """Makes a folder the next version of a model.
 
   A server that watches `base` never sees half a model: the folder is renamed
-  in when the body has ended. If the body raises, nothing is left. Of two
-  exports at once, each gets a version of its own.
+  in. Of two at once, each gets a version of its own.
 
   Args:
-    base: folder of the versions 1, 2, 3, ...
+    path: of a whole SavedModel, on the same file system.
+    base: folder of the versions 1, 2, 3, ...; it is made.
 
-  Yields:
-    `Version`, whose `path` is the folder to write; `number` is set at the end.
+  Returns:
+    The number of the version.
   """
   base = pathlib.Path(base)
-  base.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(
-      dir=base.parent, prefix=f".{base.name}-"
-  ) as temporary:
-    version = Version(pathlib.Path(temporary) / "whole")
-    yield version
-    base.mkdir(exist_ok=True)
-    while version.number is None:
-      number = 1 + max(existing_versions(base), default=0)
-      try:
-        # Fails where another export has just made that version.
-        os.rename(version.path, base / str(number))
-        version.number = number
-      except OSError:
-        if not (base / str(number)).exists():
-          raise
-    version.path = base / str(version.number)
-
-
-class Version:
-  """A version of a served model.
-
-  Args:
-    path: its folder.
-  """
-
-  def __init__(self, path: pathlib.Path):
-    self.path = path
-    self.number: int | None = None
+  base.mkdir(exist_ok=True)
+  while True:
+    number = 1 + max(existing_versions(base), default=0)
+    try:
+      # Fails where another export has just made that version.
+      os.rename(path, base / str(number))
+      return number
+    except OSError:
+      if not (base / str(number)).exists():
+        raise
 
 
 def existing_versions(base: str | os.PathLike) -> list[int]:

@@ -1,12 +1,15 @@
 """Tests of `export.destination`."""
 
+import errno
 import os
 import tempfile
 
 import pytest
+import tensorflow as tf
 
 from export import destination
 from export import run
+from file_io import locks
 
 NAMES = ["digits_fixed", "digits_dynamic", "digits_dynamic_int8.tflite"]
 
@@ -94,3 +97,98 @@ def test_an_export_looks_before_it_opens_anything(
   with pytest.raises(error, match=message):
     run.run(run.Options(**options))
   assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def _whole(folder, text="whole"):
+  folder.mkdir(parents=True)
+  (folder / "saved_model.pb").write_text(text)
+
+
+def _names(folder):
+  return {path.name for path in folder.iterdir()}
+
+
+def test_nothing_of_an_export_is_seen_before_it_is_published(tmp_path):
+  (tmp_path / "digits.tflite").write_text("old")
+  names = ["digits", "digits.tflite"]
+  with destination.staged(tmp_path) as staging:
+    _whole(staging / "digits")
+    (staging / "digits.tflite").write_text("new")
+    assert not (tmp_path / "digits").exists()
+    assert (tmp_path / "digits.tflite").read_text() == "old"
+    places = destination.publish(staging, tmp_path, names)
+  assert places == {"digits": "digits/1", "digits.tflite": "digits.tflite"}
+  assert (tmp_path / "digits/1/saved_model.pb").read_text() == "whole"
+  assert (tmp_path / "digits.tflite").read_text() == "new"
+  assert (tmp_path / "digits.tflite").stat().st_mode & 0o777 == 0o644
+  assert _names(tmp_path) == {*names, "models.config", ".lock"}
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_an_export_that_fails_leaves_nothing(tmp_path, is_new):
+  folder = tmp_path / "out"
+  if not is_new:
+    _whole(folder / "digits" / "1")
+  with pytest.raises(RuntimeError):
+    with destination.staged(folder) as staging:
+      _whole(staging / "digits")
+      (staging / "digits.tflite").write_text("half")
+      raise RuntimeError
+  if is_new:
+    assert not folder.exists()
+  else:
+    assert _names(folder) == {"digits", ".lock"}
+    assert _names(folder / "digits") == {"1"}
+
+
+def test_a_second_export_is_refused_before_it_begins(tmp_path, monkeypatch):
+  monkeypatch.setattr(run, "_written", None)
+  options = run.Options(str(tmp_path), workdir="/no/where")
+  with destination.staged(tmp_path):
+    with pytest.raises(locks.InUse, match=f"at work in {tmp_path}. Wait"):
+      run.run(options)
+
+
+def test_what_killed_exports_have_left_is_removed_and_nothing_else(tmp_path):
+  for name in (".exporting-abcd_123/digits/1", ".digits-abcdefg0/whole"):
+    _whole(tmp_path / name)
+  (tmp_path / ".digits_fixed-01234567").mkdir()
+  for name in (".export", ".models", ".a"):
+    suffix = {".export": ".json", ".models": ".config"}.get(name, ".tflite")
+    (tmp_path / f"{name}-abcdefg0{suffix}").touch()
+  _whole(tmp_path / ".notes-abcdefg0")  # Not what an export makes.
+  kept = {".a-abcdefg0", ".export-abcdefg0", ".a.tflite", ".a-abcdefg0.json"}
+  for name in kept:
+    (tmp_path / name).touch()
+  with destination.staged(tmp_path) as staging:
+    assert _names(tmp_path) == {*kept, ".notes-abcdefg0", ".lock", staging.name}
+
+
+def test_what_another_export_is_writing_stays(tmp_path):
+  with destination.staged(tmp_path) as staging:
+    with pytest.raises(locks.InUse):
+      with destination.staged(tmp_path):
+        pass
+    assert staging.is_dir()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "No space left on device"),
+        tf.errors.ResourceExhaustedError(None, None, "a; No space left on dev"),
+    ],
+    ids=["system", "quota", "tensorflow"],
+)
+def test_a_full_disk_is_said_in_words(tmp_path, error):
+  message = f"No space on the disk of {tmp_path}.*: .*No space left.*Nothing"
+  with pytest.raises(OSError, match=message):
+    with destination.naming_full_disk(tmp_path):
+      raise error
+
+
+def test_other_errors_of_the_system_stay_as_they_are(tmp_path):
+  with pytest.raises(FileNotFoundError, match="no such"):
+    with destination.naming_full_disk(tmp_path):
+      raise FileNotFoundError(errno.ENOENT, "no such")

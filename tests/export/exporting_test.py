@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export import destination
 from export import exporting
 from export import variants
 from export.checks import comparison
@@ -70,17 +71,28 @@ def test_results_of_keras_are_those_of_the_decisions(model, data):
   json.dumps(results)
 
 
+def _export(variant, decided, data, folder, *, name, metadata):
+  """As `run` does: what was returned, of where it is in the end."""
+  with destination.staged(folder) as staging:
+    path, *found = exporting.export_variant(
+        variant, decided, data, folder=staging, name=name, metadata=metadata
+    )
+    assert path == staging / name
+    places = destination.publish(staging, folder, [name])
+  return folder / places[name], *found
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory, model, data):
   """`(folder of exports, what the export of a SavedModel returned)`."""
   folder = tmp_path_factory.mktemp("exports")
-  result = exporting.export_variant(
+  result = _export(
       variants.Variant("dynamic", "saved_model"),
       dropped_blocks.decide(
           model, pgates.parse_strategy("map"), "dynamic", None
       ),
       data,
-      output_dir=str(folder),
+      folder,
       name="digits",
       metadata={"strategy": "map", "gates": [1, 2]},
   )
@@ -91,7 +103,7 @@ def _files(folder):
   return {
       str(path.relative_to(folder)): path.read_bytes()
       for path in folder.rglob("*")
-      if path.is_file()
+      if path.is_file() and path.name != ".lock"
   }
 
 
@@ -123,13 +135,13 @@ def test_a_failed_check_publishes_no_version(published, model, data):
   before = _files(folder)
   other = pgates.with_strategy(model, "threshold:0.6")
   with pytest.raises(comparison.CheckFailed, match=r"Gate \d of example"):
-    exporting.export_variant(
+    _export(
         variants.Variant("dynamic", "saved_model"),
         dropped_blocks.Decided(
             model, pgates.parse_strategy("map"), reference=other
         ),
         data,
-        output_dir=folder,
+        folder,
         name="digits",
         metadata={},
     )
@@ -153,13 +165,13 @@ def test_a_graph_with_noise_is_not_published(tmp_path, data):
       images, pgates.gated_outputs(logits, [gate], [logit])
   )
   with pytest.raises(ValueError, match="must not be served.*Random"):
-    exporting.export_variant(
+    _export(
         variants.Variant("dynamic", "saved_model"),
         dropped_blocks.decide(
             model, pgates.parse_strategy("map"), "dynamic", None
         ),
         data,
-        output_dir=tmp_path,
+        tmp_path,
         name="noisy",
         metadata={},
     )
@@ -168,11 +180,11 @@ def test_a_graph_with_noise_is_not_published(tmp_path, data):
 
 def _export_tflite(decided, data, folder, *, quantization="none"):
   gating = "fixed" if decided.threshold is None else "dynamic"
-  return exporting.export_variant(
+  return _export(
       variants.Variant(gating, "tflite", quantization),
       decided,
       data,
-      output_dir=str(folder),
+      folder,
       name="digits.tflite",
       metadata={},
   )

@@ -141,7 +141,7 @@ def test_every_kind_of_export_passes_its_check(
       variants.Variant(gating, form, quantization),
       decided,
       data,
-      output_dir=str(tmp_path),
+      folder=tmp_path,
       name="toy",
       metadata={},
   )

@@ -1,6 +1,7 @@
 """Tests of `export.run`."""
 
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -14,9 +15,11 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from export import descriptions
+from export import exporting
 from export import run
 from export import variants
 from export.checks import comparison
+from export.checks import self_check
 from export.decisions import auto_gating
 from export.timing import costs as costs_lib
 from export.timing import whole_times
@@ -171,6 +174,32 @@ def test_verify_only_passes_and_finds_a_damaged_export(exported, tiny_run):
   with pytest.raises(comparison.CheckFailed, match="does not run"):
     _export(**options)
   path.write_bytes(whole)
+
+
+def test_a_stage_that_fails_publishes_nothing_of_those_before(
+    tmp_path, tiny_run, monkeypatch
+):
+  def export(variant, *unused, folder, name, **options):
+    if variant.format == "tflite":
+      raise OSError(errno.ENOSPC, "No space left on device")
+    (folder / name).mkdir()
+    report = self_check.Report(1, 0, 0.0, 1.0, 1.0)
+    return folder / name, 1, report
+
+  monkeypatch.setattr(exporting, "export_variant", export)
+  (tmp_path / "export.json").write_text("old")
+  with pytest.raises(OSError, match=f"No space on the disk of {tmp_path}"):
+    _export(
+        workdir=tiny_run,
+        output_dir=tmp_path,
+        gating=("fixed",),
+        format=("saved_model", "tflite"),
+        num_examples=10,
+        costs="macs",
+    )
+  names = {path.name for path in tmp_path.iterdir()}
+  assert names == {"export.json", ".lock"}
+  assert (tmp_path / "export.json").read_text() == "old"
 
 
 def test_a_users_network_is_exported_from_its_file(tmp_path, data_dir):

@@ -67,7 +67,7 @@ def test_ratios_are_to_the_first_reference(
   plain = gated_networks.resnet(gate="none") if with_ungated else None
   row = {"path": "auto.tflite", "format": "tflite", "threshold": 0.4}
   found = time_ratios.measure(
-      [row], _networks(model, plain), data, output_dir=tmp_path, batch_size=8
+      [row], _networks(model, plain), data, folder=tmp_path, batch_size=8
   )
   first = "ungated" if with_ungated else "all_open"
   assert asked == [

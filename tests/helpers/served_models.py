@@ -27,7 +27,8 @@ def export(model, folder, name):
       model, "map", labels=folder / "asset", gates=folder / "asset"
   )
   exports = folder / "exported"
-  with saved_models.new_version(exports / name) as version:
-    saved_models.write(server, version.path, name=name)
+  exports.mkdir()
+  saved_models.write(server, folder / "whole", name=name)
+  saved_models.publish(folder / "whole", exports / name)
   saved_models.write_models_config(exports)
   return exports

@@ -13,42 +13,23 @@ import pgates
 from tests.helpers import gated_networks
 
 
-def _publish(base, text="whole"):
-  with saved_models.new_version(base) as version:
-    version.path.mkdir()
-    (version.path / "saved_model.pb").write_text(text)
-  return version
+def _whole(folder, text="whole"):
+  folder.mkdir(parents=True)
+  (folder / "saved_model.pb").write_text(text)
+  return folder
+
+
+def _publish(base):
+  return saved_models.publish(_whole(base.parent / ".staged"), base)
 
 
 def test_versions_rise(tmp_path):
   base = tmp_path / "digits"
-  assert [_publish(base).number for _ in range(3)] == [1, 2, 3]
+  assert [_publish(base) for _ in range(3)] == [1, 2, 3]
   (base / "7").mkdir()
-  version = _publish(base)
-  assert version.number == 8 and version.path == base / "8"
+  assert _publish(base) == 8
+  assert (base / "8" / "saved_model.pb").read_text() == "whole"
   assert saved_models.existing_versions(base) == [1, 2, 3, 7, 8]
-
-
-def test_a_failed_export_leaves_nothing(tmp_path):
-  base = tmp_path / "digits"
-  _publish(base)
-  with pytest.raises(RuntimeError):
-    with saved_models.new_version(base) as version:
-      version.path.mkdir()
-      raise RuntimeError
-  assert [path.name for path in tmp_path.rglob("*")] == [
-      "digits",
-      "1",
-      "saved_model.pb",
-  ]
-
-
-def test_half_a_version_is_never_seen(tmp_path):
-  base = tmp_path / "digits"
-  with saved_models.new_version(base) as version:
-    version.path.mkdir()
-    assert not saved_models.existing_versions(base)
-  assert saved_models.existing_versions(base) == [1]
 
 
 def test_exports_at_once_get_versions_of_their_own(tmp_path):
@@ -56,12 +37,11 @@ def test_exports_at_once_get_versions_of_their_own(tmp_path):
   barrier, found = threading.Barrier(6), []
 
   def export(i):
-    with saved_models.new_version(base) as version:
-      version.path.mkdir()
-      (version.path / "text").write_text(str(i))
-      barrier.wait()
+    path = _whole(tmp_path / str(i), str(i))
+    barrier.wait()
+    number = saved_models.publish(path, base)
     found.append(
-        (version.number, (version.path / "text").read_text() == str(i))
+        (number, (base / f"{number}/saved_model.pb").read_text() == str(i))
     )
 
   threads = [threading.Thread(target=export, args=(i,)) for i in range(6)]
