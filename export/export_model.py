@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from export import run
 from export.checks import comparison
+from file_io import endings
 import pgates
 
 
@@ -142,6 +143,7 @@ _FLAGS = (
 )
 
 
+@endings.in_one_line("export.export_model", "What was there stays.")
 def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")

@@ -18,6 +18,7 @@ from absl import flags
 from absl import logging
 
 from file_io import artifacts
+from file_io import endings
 from file_io import writable
 from trainers.comparison import runs as comparison_runs
 from trainers.comparison import summary as comparison_summary
@@ -71,6 +72,9 @@ def write_results(
   print(f"Wrote {path}, comparison.json, comparison.md and comparison.svg.")
 
 
+@endings.in_one_line(
+    "trainers.compare", "The same command continues the comparison."
+)
 def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
@@ -94,7 +98,6 @@ def main(argv: list[str]) -> None:
         num_recalibration_batches=_RECALIBRATION_BATCHES.value,
         num_jobs=_JOBS.value,
     )
-    comparison_runs.stop_on_sigterm(runs)
     runs.run(echo=lambda line: print(line, flush=True))
     write_results(workdir, settings, trials)
   except (ValueError, OSError) as error:

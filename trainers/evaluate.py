@@ -14,6 +14,7 @@ from absl import flags
 from absl import logging
 import tensorflow as tf
 
+from file_io import endings
 from trainers.evaluation import options
 from trainers.evaluation import run
 from trainers.settings import setting
@@ -28,6 +29,7 @@ flags.adopt_module_key_flags(options)
 flags.adopt_module_key_flags(shared_flags)
 
 
+@endings.in_one_line("trainers.evaluate", "What was there stays.")
 def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")

@@ -13,6 +13,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
+from file_io import endings
 from trainers.reporting import writer as report_writer
 from trainers.settings import shared_flags
 
@@ -40,6 +41,7 @@ flags.mark_flag_as_required("workdir")
 flags.adopt_module_key_flags(shared_flags)
 
 
+@endings.in_one_line("trainers.report", "What was there stays.")
 def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")

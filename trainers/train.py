@@ -3,13 +3,15 @@
     python -m trainers.train --preset=digits --workdir=runs/digits
 
 The same command continues an interrupted run: killed at any moment, it ends
-with the weights it would have had. SIGTERM saves first and ends with exit code
-143; a job of several workers that has lost one, with 75. `model.keras` holds
-the weights after the last epoch, or with --ema_momentum their moving average.
+with the weights it would have had. SIGTERM and SIGHUP save first and end with
+exit code 143; a job of several workers that has lost one, with 75. `model.keras`
+holds the weights after the last epoch, or with --ema_momentum their moving
+average.
 """
 
 import os
 import pathlib
+import signal
 import sys
 
 from absl import app
@@ -17,6 +19,7 @@ from absl import flags
 from absl import logging
 import tensorflow as tf
 
+from file_io import endings
 from trainers.settings import config_from_flags
 from trainers.settings import shared_flags
 from trainers.training import distribution
@@ -82,9 +85,11 @@ def main(argv: list[str]) -> None:
         f"before stays: {str(error).splitlines()[0]}"
     )
   except KeyboardInterrupt:
-    sys.exit(
-        "trainers.train: Interrupted. The same command continues from the last "
-        "checkpoint; SIGTERM saves one first."
+    endings.end(
+        "trainers.train",
+        signal.SIGINT,
+        "The same command continues from the last checkpoint; SIGTERM saves "
+        "one first.",
     )
   except distribution.WorkerLost as error:
     # Not `sys.exit`: TensorFlow's threads may wait for the worker that is gone.

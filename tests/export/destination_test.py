@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import tempfile
 
 import pytest
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from export import destination
 from export import run
+from file_io import endings
 from file_io import locks
 
 NAMES = ["digits_fixed", "digits_dynamic", "digits_dynamic_int8.tflite"]
@@ -192,3 +194,14 @@ def test_other_errors_of_the_system_stay_as_they_are(tmp_path):
   with pytest.raises(FileNotFoundError, match="no such"):
     with destination.naming_full_disk(tmp_path):
       raise FileNotFoundError(errno.ENOENT, "no such")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_export_that_is_stopped_leaves_nothing(tmp_path, number):
+  with pytest.raises(SystemExit) as ended:
+    with endings.in_one_line("a.program", ""):
+      with destination.staged(tmp_path / "out") as staging:
+        _whole(staging / "digits")
+        signal.raise_signal(number)
+  assert ended.value.code == 128 + number
+  assert not list(tmp_path.iterdir())

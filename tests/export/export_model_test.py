@@ -28,6 +28,8 @@ def outcome(arguments):
   received = []
   def record(options):
     received.append(dataclasses.asdict(options))
+    if options.name == "interrupted":
+      raise KeyboardInterrupt
     if options.name == "unlike":
       raise comparison.CheckFailed("Gate 0 of example 0 differs.")
   run.run = real_run if "--name=real" in arguments else record
@@ -92,6 +94,7 @@ REFUSED = {
         "SystemExit",
         "export.export_model: There is no /no/where/model.keras",
     ),
+    (OUT, "--name=interrupted"): ("SystemExit", "130"),
     (OUT, "--name=unlike"): (
         "SystemExit",
         "export.export_model: Gate 0 of example 0 differs.",

@@ -31,14 +31,10 @@ class _Runs:
     artifacts.write_json(self.workdir / "recipe.json", self.settings)
     echo("2 runs are finished.")
 
-  def request_stop(self):
-    raise AssertionError("Nobody asked for it.")
-
 
 @pytest.fixture(name="runs", autouse=True)
 def _runs(monkeypatch):
   monkeypatch.setattr(comparison_runs, "ComparisonRuns", _Runs)
-  monkeypatch.setattr(comparison_runs, "stop_on_sigterm", lambda runs: None)
   monkeypatch.setattr(_Runs, "error", None)
   monkeypatch.setattr(_Runs, "made", None)
   results = {
@@ -127,3 +123,16 @@ def test_stopped_comparison_ends_with_the_code_of_a_stopped_run(
     _main(tmp_path)
   assert error.value.code == training.STOPPED_EXIT_CODE
   assert "The same command continues" in capsys.readouterr().out
+
+
+def test_interrupted_comparison_ends_in_one_line(
+    monkeypatch, runs, tmp_path, capsys
+):
+  monkeypatch.setattr(runs, "error", KeyboardInterrupt())
+  with pytest.raises(SystemExit) as error:
+    _main(tmp_path)
+  assert error.value.code == 130
+  assert capsys.readouterr().err == (
+      "trainers.compare: Ended by SIGINT. The same command continues the "
+      "comparison.\n"
+  )

@@ -297,6 +297,20 @@ def test_argument_that_is_no_flag_is_refused():
     evaluate.main(["evaluate", "map"])
 
 
+def test_interrupted_evaluation_ends_in_one_line(
+    workdir, monkeypatch, capsys
+):
+  def interrupt(*args, **kwargs):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(evaluate.run, "evaluate_run", interrupt)
+  with pytest.raises(SystemExit) as error:
+    _main(workdir)
+  assert error.value.code == 130
+  message = "trainers.evaluate: Ended by SIGINT. What was there stays.\n"
+  assert capsys.readouterr().err == message
+
+
 def test_program_without_workdir_is_refused():
   with flagsaver.flagsaver():
     with pytest.raises(flags.IllegalFlagValueError, match="--workdir"):

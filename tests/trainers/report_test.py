@@ -54,3 +54,28 @@ def test_what_a_user_can_mend_is_said_in_one_line(tmp_path):
   assert done.returncode == 1
   assert "trainers.report: " in done.stderr and "config.json" in done.stderr
   assert "Traceback" not in done.stderr
+
+
+_INTERRUPTED = """
+from absl import app
+from trainers import report
+
+def interrupt(*args, **kwargs):
+  raise KeyboardInterrupt
+
+report.report_writer.write_report = interrupt
+app.run(report.main)
+"""
+
+
+def test_interrupted_report_ends_in_one_line(tmp_path):
+  done = subprocess.run(
+      [sys.executable, "-c", _INTERRUPTED, f"--workdir={tmp_path}"],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+      check=False,
+  )
+  assert done.returncode == 130
+  message = "trainers.report: Ended by SIGINT. What was there stays.\n"
+  assert done.stderr.endswith(message) and "Traceback" not in done.stderr

@@ -119,6 +119,20 @@ def test_checkpoints_are_spoken_of_where_there_are_some(
     assert ("states before are in" in ended.value.code) == expected
 
 
+def test_interrupted_training_ends_in_one_line(
+    data_dir, tmp_path, monkeypatch, capsys
+):
+  def interrupt(*args, **kwargs):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(train.training, "run", interrupt)
+  with pytest.raises(SystemExit) as error:
+    _main(tmp_path, data_dir)
+  assert error.value.code == 130
+  found = capsys.readouterr().err
+  assert found.startswith("trainers.train: Ended by SIGINT. The same command")
+
+
 def test_other_settings_end_the_program_with_the_differences(
     tiny_run, data_dir
 ):

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from concurrent import futures
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import threading
@@ -12,12 +11,13 @@ import time
 from typing import Any
 
 from file_io import artifacts
+from file_io import endings
 from trainers.comparison import trials as trials_lib
 from trainers.settings import records
 
 
 class Stopped(Exception):
-  """SIGTERM came; the runs under way have saved their state."""
+  """SIGTERM or SIGHUP came; the runs under way have saved their state."""
 
 
 class ComparisonRuns:
@@ -51,7 +51,7 @@ class ComparisonRuns:
     self._lock = threading.RLock()
 
   def run(self, echo: Callable[[str], None] = print) -> None:
-    """Runs everything that is missing.
+    """Runs everything that is missing; SIGTERM and SIGHUP request a stop.
 
     Args:
       echo: prints a line.
@@ -76,7 +76,10 @@ class ComparisonRuns:
     done = len(self._trials) - len(missing)
     echo(f"{done} of {len(self._trials)} runs are finished.")
     start = time.monotonic()
-    with futures.ThreadPoolExecutor(self._num_jobs) as pool:
+    with (
+        endings.handling(lambda *_: self.request_stop()),
+        futures.ThreadPoolExecutor(self._num_jobs) as pool,
+    ):
       running = {
           pool.submit(self._run_cell, trial, configs[trial]): trial
           for trial in missing
@@ -158,12 +161,3 @@ class ComparisonRuns:
     threads = str(max(1, cores // self._num_jobs))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     return os.environ | dict.fromkeys(names, threads)
-
-
-def stop_on_sigterm(runs: ComparisonRuns) -> None:
-  """Lets SIGTERM stop the runs of a comparison.
-
-  Args:
-    runs: `ComparisonRuns`.
-  """
-  signal.signal(signal.SIGTERM, lambda *_: runs.request_stop())

@@ -11,6 +11,7 @@ from absl import logging
 import tensorflow as tf
 
 from file_io import artifacts
+from file_io import scratch
 import pgates
 
 # Not `tf.train.CheckpointManager`: it offers the newest, whole or not; here a
@@ -78,7 +79,7 @@ class RunCheckpoints:
     )
 
   def save(self, position: Position) -> None:
-    """Writes a checkpoint and removes the oldest.
+    """Writes a checkpoint and removes the oldest, or warns that it cannot.
 
     Raises:
       OSError: if it cannot be written; the others stay.
@@ -99,15 +100,13 @@ class RunCheckpoints:
           "space on the disk, the same command continues from them."
       ) from error
     for old in existing(self._directory)[: -self._keep]:
-      shutil.rmtree(old)
+      scratch.remove(old, "an old checkpoint")
 
   def _write(self, position):
     self._directory.mkdir(parents=True, exist_ok=True)
     target = self._target(position)
-    with tempfile.TemporaryDirectory(
-        dir=self._directory, prefix=_WRITING
-    ) as temporary:
-      whole = pathlib.Path(temporary) / "whole"
+    with scratch.folder(self._directory, _WRITING) as temporary:
+      whole = temporary / "whole"
       self._state.write(str(whole / "state"))
       artifacts.write_json(
           whole / "position.json", dataclasses.asdict(position)
@@ -199,10 +198,7 @@ class RunCheckpoints:
             "the same command then continues from the one before."
         ) from error
     for path in leftovers:
-      try:
-        path.unlink() if not path.is_dir() else shutil.rmtree(path)
-      except OSError as error:
-        logging.warning("%s, a leftover, cannot be removed: %s", path, error)
+      scratch.remove(path)
 
   def _target(self, position):
     steps = position.epoch * self._steps_per_epoch + position.step

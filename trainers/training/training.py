@@ -9,6 +9,7 @@ import signal
 import keras
 
 from file_io import artifacts
+from file_io import endings
 from file_io import locks
 from file_io import writable
 import image_data
@@ -62,7 +63,8 @@ def run(
     FileNotFoundError: if the data set is not prepared.
     OSError: if a file cannot be written, what was saved before stays; if one
       of the data set is damaged; or if another process has the folder.
-    loop.Stopped: after SIGTERM (of any worker), when the state is saved.
+    loop.Stopped: after SIGTERM or SIGHUP (of any worker), when the state is
+      saved.
     distribution.WorkerLost: if another worker is gone.
     FloatingPointError: if a loss is not finite.
   """
@@ -155,7 +157,7 @@ class _Opened:
     history = artifacts.read_json_lines(
         path, {"val_accuracy": object}, writer="trainers.train"
     )
-    with _stop_on_sigterm(loop):
+    with endings.handling(lambda *_: loop.request_stop()):
       loop.run(
           train,
           validation,
@@ -213,13 +215,3 @@ def _callbacks(config, steps_per_epoch):
   if config.ema_momentum:
     found.append(keras.callbacks.SwapEMAWeights())
   return found
-
-
-@contextlib.contextmanager
-def _stop_on_sigterm(loop):
-  """Asks a loop to stop when SIGTERM comes."""
-  previous = signal.signal(signal.SIGTERM, lambda *_: loop.request_stop())
-  try:
-    yield
-  finally:
-    signal.signal(signal.SIGTERM, previous)

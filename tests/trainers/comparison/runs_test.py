@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -185,16 +186,24 @@ def test_stop_ends_the_run_under_way_and_begins_no_other(
   assert process.terminated
 
 
-def test_sigterm_stops_the_runs(tmp_path):
-  previous = signal.getsignal(signal.SIGTERM)
-  runs = _runs(tmp_path)
-  comparison_runs.stop_on_sigterm(runs)
-  try:
-    os.kill(os.getpid(), signal.SIGTERM)
-    with pytest.raises(comparison_runs.Stopped):
-      runs.run(echo=lambda line: None)
-  finally:
-    signal.signal(signal.SIGTERM, previous)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_the_runs_under_way(
+    tmp_path, processes, monkeypatch, number
+):
+  before = signal.getsignal(number)
+
+  def send(process):
+    os.kill(os.getpid(), number)
+    end = time.monotonic() + 20
+    while not process.terminated and time.monotonic() < end:
+      time.sleep(0.01)
+
+  monkeypatch.setattr(processes, "on_start", staticmethod(send))
+  with pytest.raises(comparison_runs.Stopped):
+    _runs(tmp_path).run(echo=lambda line: None)
+  (process,) = processes.started
+  assert process.terminated
+  assert signal.getsignal(number) == before
 
 
 def test_jobs_run_side_by_side_and_share_the_cores(

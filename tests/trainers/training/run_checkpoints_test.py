@@ -351,3 +351,24 @@ def test_disk_that_is_full_leaves_what_was_saved(saved):
   assert names == [f"step-{step:09d}" for step in (1, 2, 3)]
   assert checkpoints.restore() == Position(0, 3)
   assert _state(model) == states[3]
+
+
+def test_what_cannot_be_removed_does_not_end_the_run(
+    saved, monkeypatch, caplog
+):
+  folder, _ = saved
+  model = training_runs.small_model()
+  checkpoints = _checkpoints(folder, model, keep=1)
+
+  def fail(path):
+    raise PermissionError(f"Not permitted: {path}")
+
+  with monkeypatch.context() as patch:
+    patch.setattr(shutil, "rmtree", fail)
+    with caplog.at_level(logging.WARNING, logger="absl"):
+      checkpoints.save(Position(1, 0))
+  assert f"{folder / 'step-000000001'}, an old checkpoint, can" in caplog.text
+  (leftover,) = folder.glob(".writing-*")
+  assert f"{leftover}, a leftover, cannot be removed" in caplog.text
+  assert checkpoints.restore() == Position(1, 0)
+  assert not leftover.exists()
