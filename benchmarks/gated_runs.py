@@ -26,15 +26,16 @@ from benchmarks import skipping
 from benchmarks import subjects
 from export.timing import interleaved
 from file_io import artifacts
+from file_io import path_flags
 
-_COMPARISON = flags.DEFINE_string(
+_COMPARISON = path_flags.define(
     "comparison", None, "Folder of trainers.compare", required=True
 )
 _METHOD = flags.DEFINE_string(
     "method", "per_batch_dependent_0.6", "Folder of the gated runs in it"
 )
-_OUTPUT = flags.DEFINE_string("output", None, "JSON to write", required=True)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Of the runs' data set")
+_OUTPUT = path_flags.define("output", None, "JSON to write", required=True)
+_DATA_DIR = path_flags.define_data("data_dir", None, "Of the runs' data set")
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "8"], "Of SavedModels")
 _REPEATS = flags.DEFINE_integer("repeats", 50, "Rounds that count")
 _THREADS = flags.DEFINE_integer("threads", 2, "Of TensorFlow and TF-Lite")

@@ -36,13 +36,14 @@ from benchmarks import subjects
 from benchmarks import unfinished
 from export.timing import interleaved
 from file_io import artifacts
+from file_io import path_flags
 
-_OUTPUT = flags.DEFINE_string("output", None, "JSON to write", required=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run whose network to measure")
-_REFERENCE = flags.DEFINE_string(
+_OUTPUT = path_flags.define("output", None, "JSON to write", required=True)
+_WORKDIR = path_flags.define("workdir", None, "Run whose network to measure")
+_REFERENCE = path_flags.define(
     "reference", None, "Run without gates to compare a run with"
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Of the run's data set")
+_DATA_DIR = path_flags.define_data("data_dir", None, "Of the run's data set")
 _NETWORK = flags.DEFINE_string(
     "network", "resnet50", "As of trainers.train; no workdir"
 )

@@ -17,13 +17,14 @@ from absl import logging
 
 from benchmarks import environment
 from file_io import artifacts
+from file_io import path_flags
 import image_data
 from trainers.settings import config_from_flags
 from trainers.settings import shared_flags
 from trainers.training import tensorboard
 from trainers.training import training
 
-_OUTPUT = flags.DEFINE_string("output", None, "JSON to write", required=True)
+_OUTPUT = path_flags.define("output", None, "JSON to write", required=True)
 flags.mark_flag_as_required("workdir")
 
 

@@ -21,6 +21,7 @@ import tensorflow as tf
 from export import run
 from export.checks import comparison
 from file_io import endings
+from file_io import path_flags
 import pgates
 
 
@@ -39,22 +40,22 @@ def _option(define, name, help_text, *arguments, **bounds):
 
 
 _FLAGS = (
-    _option(flags.DEFINE_string, "workdir", "Folder of a finished run"),
+    _option(path_flags.define, "workdir", "Folder of a finished run"),
     _option(
-        flags.DEFINE_string,
+        path_flags.define,
         "reference",
         "Folder of a finished run without gates (--gate=none), to be exported "
         "alike, timed and shown first",
     ),
     _option(
-        flags.DEFINE_string, "model", "A .keras file, instead of --workdir"
+        path_flags.define, "model", "A .keras file, instead of --workdir"
     ),
     _option(
         flags.DEFINE_list,
         "import_modules",
         "Modules that register custom layers of --model",
     ),
-    _option(flags.DEFINE_string, "output_dir", "Folder of all exports"),
+    _option(path_flags.define, "output_dir", "Folder of all exports"),
     _option(flags.DEFINE_string, "name", "Under which it is served"),
     _option(
         flags.DEFINE_list,
@@ -68,7 +69,7 @@ _FLAGS = (
         f"Such as {', '.join(pgates.STRATEGY_EXAMPLES)}",
     ),
     _option(
-        flags.DEFINE_string,
+        path_flags.define,
         "costs",
         "By which --gating=auto chooses: measured on this machine; macs; or a "
         "file that export.measure_costs wrote on another",
@@ -88,7 +89,7 @@ _FLAGS = (
         lower_bound=1,
     ),
     _option(
-        flags.DEFINE_string,
+        path_flags.define,
         "keep_probes",
         "Folder for single blocks, to run export.measure_costs on elsewhere",
     ),
@@ -98,7 +99,7 @@ _FLAGS = (
         "Of TF-Lite files: none, float16, dynamic_range, int8",
     ),
     _option(flags.DEFINE_string, "dataset", "Default: the run's"),
-    _option(flags.DEFINE_string, "data_dir", "Default: the run's"),
+    _option(path_flags.define_data, "data_dir", "Default: the run's"),
     _option(
         flags.DEFINE_integer,
         "image_size",
@@ -106,7 +107,7 @@ _FLAGS = (
         lower_bound=1,
     ),
     _option(
-        flags.DEFINE_string,
+        path_flags.define,
         "labels",
         "File of class names, one a line; default: the data's",
     ),

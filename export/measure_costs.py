@@ -24,6 +24,7 @@ import sys
 from export.timing import block_times
 from export.timing import interleaved
 from file_io import artifacts
+from file_io import paths
 from file_io import writable
 
 
@@ -34,9 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments: of the command line; None for the process's.
   """
   flags = _parser().parse_args(arguments)
-  folder = pathlib.Path(flags.probes).expanduser()
-  output = pathlib.Path(flags.output).expanduser()
   try:
+    folder, output = (
+        pathlib.Path(paths.local(str(path)))
+        for path in (flags.probes, flags.output)
+    )
     writable.check_file(output, instead="--output")
     manifest = block_times.read_manifest(folder)
     costs = block_times.measure(

@@ -40,15 +40,19 @@ class ImageFolder:
 
   Raises:
     FileNotFoundError: if there is no such folder, or no `train` in it.
-    ValueError: if a class is empty, a split has a class that `train` has not,
-      the name of a class is not one line of UTF-8, or two folders are of one
-      split.
+    ValueError: if it is of another file system, a class is empty, a split has
+      a class that `train` has not, the name of a class is not one line of
+      UTF-8, or two folders are of one split.
   """
 
   has_equal_shapes = False
   image_shape = (None, None, 3)
 
   def __init__(self, path: str | os.PathLike):
+    if "://" in os.fspath(path):
+      raise ValueError(
+          f"A folder of images is one of this machine. Received: {path}"
+      )
     path = pathlib.Path(path).expanduser()
     self.name = path.name
     found = _splits_in(path)

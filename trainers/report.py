@@ -14,26 +14,27 @@ from absl import flags
 from absl import logging
 
 from file_io import endings
+from file_io import path_flags
 from trainers.reporting import writer as report_writer
 from trainers.settings import shared_flags
 
-_REFERENCE = flags.DEFINE_string(
+_REFERENCE = path_flags.define(
     "reference",
     None,
     "The workdir of an ungated network, evaluated on the same split, to mark",
 )
-_EXPORT = flags.DEFINE_string(
+_EXPORT = path_flags.define(
     "export",
     None,
     "The --output_dir of the run's exports, to show their times and gates",
 )
-_EVALUATION = flags.DEFINE_string(
+_EVALUATION = path_flags.define(
     "evaluation",
     None,
     "What evaluate has written elsewhere; default: evaluation.json of the "
     "workdir",
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = path_flags.define(
     "output", None, "File to write; default: report.html of the workdir"
 )
 flags.mark_flag_as_required("workdir")

@@ -20,6 +20,7 @@ _SOURCES = (
     "file_io/__init__.py",
     "file_io/artifacts.py",
     "file_io/library_messages.py",
+    "file_io/paths.py",
     "file_io/writable.py",
 )
 _MAIN = """\

@@ -69,7 +69,7 @@ GIVEN = {
     "--keep_probes=probes": {"keep_probes": "probes"},
     "--quantization=int8,none": {"quantization": ["int8", "none"]},
     "--dataset=cifar10": {"dataset": "cifar10"},
-    "--data_dir=data": {"data_dir": "data"},
+    "--data_dir=gs://b/data": {"data_dir": "gs://b/data"},
     "--image_size=9": {"image_size": 9},
     "--labels=labels.txt": {"labels": "labels.txt"},
     "--split=validation": {"split": "validation"},
@@ -81,6 +81,13 @@ GIVEN = {
 REFUSED = {
     ("--workdir=a",): ("IllegalFlagValueError", "--output_dir"),
     (OUT, "--gatting=fixed"): ("UnrecognizedFlagError", "mean: gating"),
+    **{
+        (OUT, f"--{name}=s3://b/a"): ("IllegalFlagValueError", "s3:// is no f")
+        for name in (
+            *("workdir", "reference", "model", "output_dir", "keep_probes"),
+            *("labels", "costs"),
+        )
+    },
     (OUT, "--split=train"): ("IllegalFlagValueError", "test|validation"),
     (OUT, "--num_examples=0"): ("IllegalFlagValueError", "positive"),
     (OUT, "--num_calibration=0"): ("IllegalFlagValueError", "positive"),

@@ -96,3 +96,10 @@ def test_costs_that_cannot_be_written_are_refused_before_the_work(
   monkeypatch.setattr(measure_costs.block_times, "measure", None)
   with pytest.raises(SystemExit, match="is a folder.*another --output"):
     measure_costs.main([f"--probes={folder}", f"--output={tmp_path}"])
+
+
+@pytest.mark.parametrize("name", ["probes", "output"])
+def test_paths_are_of_this_machine(name, tmp_path):
+  given = {"probes": tmp_path, "output": tmp_path / "c.json", name: "gs://b/a"}
+  with pytest.raises(SystemExit, match="measure_costs: gs:// is no file sys"):
+    measure_costs.main([f"--{key}={value}" for key, value in given.items()])

@@ -243,3 +243,8 @@ def test_folder_that_is_not_there_is_named(tmp_path):
 def test_unknown_split_is_refused(path):
   with pytest.raises(ValueError, match="Unknown split 'val'"):
     image_data.ImageFolder(path).num_examples("val")
+
+
+def test_folder_of_another_file_system_is_refused():
+  with pytest.raises(ValueError, match="of this machine. Received: gs://b/a"):
+    image_data.open_dataset("image_folder:gs://b/a", data_dir="unused")

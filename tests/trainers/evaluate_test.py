@@ -297,6 +297,13 @@ def test_argument_that_is_no_flag_is_refused():
     evaluate.main(["evaluate", "map"])
 
 
+@pytest.mark.parametrize("name", ["workdir", "reference", "output"])
+def test_paths_of_other_file_systems_are_refused(name):
+  with pytest.raises(flags.IllegalFlagValueError, match="gs:// is no file sys"):
+    with training_runs.parsed("--workdir=unused", f"--{name}=gs://b/a.json"):
+      pass
+
+
 def test_interrupted_evaluation_ends_in_one_line(
     workdir, monkeypatch, capsys
 ):

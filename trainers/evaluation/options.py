@@ -48,12 +48,14 @@ class Options:
   output: str = _field(
       "evaluation.json",
       "File to write: a name in the workdir, or the path of one elsewhere",
+      is_path=True,
   )
   reference: str | os.PathLike | None = _field(
       None,
       "The workdir of an ungated network that was evaluated on the same split, "
       "to show beside",
       kind=str,
+      is_path=True,
   )
 
   def __post_init__(self):

@@ -152,6 +152,7 @@ class Config:
       ".pth with torchvision's, timm's or ConvNet-AIG's names. Gates start "
       "fresh, but for ConvNet-AIG's",
       kind=str,
+      is_path=True,
   )
 
   def __post_init__(self):

@@ -5,6 +5,8 @@ from typing import Any
 
 from absl import flags
 
+from file_io import path_flags
+from file_io import paths
 import image_data
 from trainers.settings import config as config_lib
 from trainers.settings import presets
@@ -17,7 +19,7 @@ _PRESET = flags.DEFINE_enum(
     sorted(presets.PRESETS),
     "A whole recipe; flags given beside it override its values.",
 )
-_IMAGE_FOLDER = flags.DEFINE_string(
+_IMAGE_FOLDER = path_flags.define(
     "image_folder",
     None,
     "A folder train/CLASS/*.jpg (and val, test), instead of --dataset",
@@ -72,13 +74,10 @@ def read_settings() -> dict[str, Any]:
   if _IMAGE_FOLDER.value:
     if values["dataset"].present:
       raise ValueError("Give --dataset or --image_folder, not both.")
-    folder = _absolute(_IMAGE_FOLDER.value)
+    folder = os.path.abspath(_IMAGE_FOLDER.value)
     settings["dataset"] = image_data.FOLDER_PREFIX + folder
-  settings["data_dir"] = _absolute(settings["data_dir"])
+  if not paths.is_remote(settings["data_dir"]):
+    settings["data_dir"] = os.path.abspath(settings["data_dir"])
   if settings["init_from"]:
-    settings["init_from"] = _absolute(settings["init_from"])
+    settings["init_from"] = os.path.abspath(settings["init_from"])
   return settings
-
-
-def _absolute(path):
-  return os.path.abspath(os.path.expanduser(path))

@@ -7,6 +7,8 @@ from typing import Any
 
 from absl import flags
 
+from file_io import path_flags
+
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -19,6 +21,7 @@ class Setting:
     highest: the greatest value, or None.
     choices: what the value is one of, or None for anything.
     is_list: whether the value is a list.
+    is_path: whether it is a path of this machine.
   """
 
   help: str
@@ -27,6 +30,7 @@ class Setting:
   highest: float | None = None
   choices: tuple[str, ...] | None = None
   is_list: bool = False
+  is_path: bool = False
 
   def check(self, name: str, value: Any) -> None:
     """Raises a ValueError for a value that the setting cannot have."""
@@ -70,6 +74,8 @@ class Setting:
       flags.DEFINE_enum(name, default, self.choices, self.help, **of)
     elif self.kind is bool:
       flags.DEFINE_bool(name, default, self.help, **of)
+    elif self.is_path:
+      path_flags.define(name, default, self.help, **of)
     elif self.kind is str:
       flags.DEFINE_string(name, default, self.help, **of)
     else:
@@ -101,6 +107,7 @@ def field(
     lowest: float | None = None,
     highest: float | None = None,
     choices: Sequence[str] | None = None,
+    is_path: bool = False,
 ) -> Any:
   """A field of the dataclass.
 
@@ -111,6 +118,7 @@ def field(
     lowest: the least value.
     highest: the greatest value.
     choices: what the value is one of.
+    is_path: whether it is a path of this machine.
 
   Returns:
     A `dataclasses.field`.
@@ -124,6 +132,7 @@ def field(
       highest,
       None if choices is None else tuple(choices),
       is_list,
+      is_path,
   )
   metadata = {"setting": setting}
   if is_list:

@@ -4,7 +4,9 @@ import os
 
 from absl import flags
 
-WORKDIR = flags.DEFINE_string(
+from file_io import path_flags
+
+WORKDIR = path_flags.define(
     "workdir",
     None,
     "The folder of the run: config.json, checkpoints/, model.keras, "
@@ -17,7 +19,7 @@ MAX_BAD_EXAMPLES = flags.DEFINE_integer(
     "named in the log; with more than so many, the program stops",
     lower_bound=0,
 )
-DATA_DIR = flags.DEFINE_string(
+DATA_DIR = path_flags.define_data(
     "data_dir",
     os.path.expanduser("~/tensorflow_datasets"),
     "The folder of the data sets prepared by TensorFlow Datasets.",

@@ -140,6 +140,19 @@ def test_paths_do_not_depend_on_the_current_folder(monkeypatch, tmp_path):
   assert config.init_from == os.path.expanduser("~/run")
 
 
+def test_data_of_other_file_systems_go_to_tfds_as_they_are():
+  config = training_runs.config("--data_dir=gs://bucket/tfds")
+  assert config.data_dir == "gs://bucket/tfds"
+  assert training_runs.config(*records.to_flags(config)) == config
+
+
+@pytest.mark.parametrize("name", ["workdir", "init_from", "image_folder"])
+def test_other_paths_are_of_this_machine(name):
+  message = f"--{name}=gs://b/a: gs:// is no file system of this machine"
+  with pytest.raises(flags.IllegalFlagValueError, match=message):
+    training_runs.config(f"--{name}=gs://b/a")
+
+
 def test_bad_combination_of_flags_is_refused():
   with pytest.raises(ValueError, match="warmup_epochs=30.0, epochs=30"):
     training_runs.config("--preset=digits", "--warmup_epochs=30")
