@@ -14,6 +14,7 @@ import tensorflow as tf
 from export.saved_model import saved_models
 from file_io import artifacts
 from file_io import locks
+from file_io import paths
 from file_io import scratch
 from file_io import writable
 
@@ -33,9 +34,12 @@ def check(output_dir: str | os.PathLike, names: Iterable[str]) -> None:
 
   Raises:
     OSError: if something is in the way, or cannot be written.
-    ValueError: for a name that is not one of a folder and of a URL.
+    ValueError: for a name that is not one of a folder and of a URL, or a folder
+      of which no SavedModel could be loaded.
   """
-  output_dir = pathlib.Path(output_dir)
+  output_dir, names = pathlib.Path(output_dir), list(names)
+  if not all(map(_is_file, names)):
+    check_can_be_loaded(output_dir, "--output_dir")
   writable.check_file(output_dir / "export.json", instead="--output_dir")
   for name in names:
     if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
@@ -45,6 +49,24 @@ def check(output_dir: str | os.PathLike, names: Iterable[str]) -> None:
       )
     check_one = writable.check_file if _is_file(name) else writable.check_folder
     check_one(output_dir / name, instead=_FLAGS)
+
+
+def check_can_be_loaded(folder: str | os.PathLike, flag: str) -> None:
+  """Refuses a folder of which TensorFlow could load no SavedModel.
+
+  Args:
+    folder: to write SavedModels to.
+    flag: that says so.
+
+  Raises:
+    ValueError: if TensorFlow takes its path for a pattern.
+  """
+  folder = pathlib.Path(folder).absolute()
+  if paths.is_pattern(folder):
+    raise ValueError(
+        f"{flag} must not hold * ? [ or \\: TensorFlow takes such a path for a "
+        f"pattern, so that no server could load from it. Received: {folder}"
+    )
 
 
 def _is_file(name):

@@ -47,9 +47,7 @@ _FLAGS = (
         "Folder of a finished run without gates (--gate=none), to be exported "
         "alike, timed and shown first",
     ),
-    _option(
-        path_flags.define, "model", "A .keras file, instead of --workdir"
-    ),
+    _option(path_flags.define, "model", "A .keras file, instead of --workdir"),
     _option(
         flags.DEFINE_list,
         "import_modules",

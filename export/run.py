@@ -100,6 +100,8 @@ def run(options: Options) -> None:
   destination.check(output_dir, names)
   if auto.keep_probes is not None:
     writable.check_folder(auto.keep_probes, instead="--keep_probes")
+    if "saved_model" in options.format:
+      destination.check_can_be_loaded(auto.keep_probes, "--keep_probes")
   with destination.staged(output_dir) as staging:
     with destination.naming_full_disk(output_dir):
       exported = _written(options, chosen, strategy, staging)

@@ -82,9 +82,7 @@ def write_json(path: Path, value: Any) -> None:
   write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(
-    path: Path, shape: Shape = object, *, writer: str = ""
-) -> Any:
+def read_json(path: Path, shape: Shape = object, *, writer: str = "") -> Any:
   """Reads a JSON file.
 
   Args:
@@ -103,9 +101,7 @@ def read_json(
   return value
 
 
-def check_shape(
-    value: Any, shape: Shape, place: Path, *, writer: str
-) -> None:
+def check_shape(value: Any, shape: Shape, place: Path, *, writer: str) -> None:
   """Raises a ValueError for a value of another shape.
 
   Args:

@@ -31,6 +31,11 @@ def of_data(path: str) -> str:
   return path if is_remote(path) else local(path)
 
 
+def is_pattern(path: str | os.PathLike) -> bool:
+  """Whether TensorFlow takes a path for a pattern, and so cannot read it."""
+  return not set("*?[\\").isdisjoint(os.fspath(path))
+
+
 def is_remote(path: str) -> bool:
   """Whether TFDS reads a path from another file system."""
   return path.startswith(_OF_DATA)

@@ -9,6 +9,8 @@ import tempfile
 
 from absl import logging
 
+from file_io import paths
+
 
 @contextlib.contextmanager
 def folder(parent: str | os.PathLike, prefix: str) -> Iterator[pathlib.Path]:
@@ -26,6 +28,25 @@ def folder(parent: str | os.PathLike, prefix: str) -> Iterator[pathlib.Path]:
     yield path
   finally:
     remove(path)
+
+
+@contextlib.contextmanager
+def without_pattern(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields a path of a folder that TensorFlow does not take for a pattern.
+
+  Args:
+    path: of the folder, such as `seed[1]`.
+
+  Yields:
+    The same, or a link to it, which is there as long as the `with` lasts.
+  """
+  if not paths.is_pattern(path):
+    yield path
+    return
+  with tempfile.TemporaryDirectory() as temporary:
+    link = pathlib.Path(temporary) / "link"
+    link.symlink_to(path.absolute(), target_is_directory=True)
+    yield link
 
 
 def remove(path: pathlib.Path, what: str = "a leftover") -> None:

@@ -29,6 +29,9 @@ _OWN_BUILDERS = {
 # "name", "name/config", either with ":version".
 _NAME_PATTERN = r"\w+(/[\w.\-]+)?(:[\d*.]+)?"
 
+# TensorFlow takes a path with one of these for a pattern.
+_PATTERN = "*?[\\"
+
 
 class DatasetFeatures(NamedTuple):
   """What is known of a data set before it is prepared.
@@ -93,7 +96,8 @@ def open_dataset(
     FileNotFoundError: if the data set is not prepared in `data_dir`, or there
       is no such folder.
     ValueError: if the name is unknown, or if it does not name classified
-      images with a "train" split in TFRecord files.
+      images with a "train" split in TFRecord files, or if data_dir is a path
+      that TensorFlow cannot read.
   """
   if name.startswith(FOLDER_PREFIX):
     return image_folder.ImageFolder(name.removeprefix(FOLDER_PREFIX))
@@ -123,6 +127,12 @@ def open_dataset(
 
 def _find_builder(name: str, *, data_dir: str) -> tfds.core.DatasetBuilder:
   """Returns TFDS's builder, made from its code or else from its files."""
+  if not set(_PATTERN).isdisjoint(data_dir):
+    raise ValueError(
+        "TensorFlow takes a path with one of * ? [ \\ for a pattern, so that "
+        "data sets in it are not found. Rename the folder, or give a link to "
+        f"it. Received: data_dir={data_dir!r}"
+    )
   # TFDS looks up "namespace:name" in a list in the cloud; refused here.
   if re.fullmatch(_NAME_PATTERN, name):
     try:

@@ -8,7 +8,6 @@ from file_io import artifacts
 import image_data
 from run_data import trained_data
 
-
 # What is relied on; the rest of the settings is held against flags.
 _RUN = {"settings": {"dataset": str, "data_dir": str}}
 _DATA = {

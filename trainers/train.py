@@ -4,9 +4,9 @@
 
 The same command continues an interrupted run: killed at any moment, it ends
 with the weights it would have had. SIGTERM and SIGHUP save first and end with
-exit code 143; a job of several workers that has lost one, with 75. `model.keras`
-holds the weights after the last epoch, or with --ema_momentum their moving
-average.
+exit code 143; a job of several workers that has lost one, with 75.
+`model.keras` holds the weights after the last epoch, or with --ema_momentum
+their moving average.
 """
 
 import os

@@ -86,6 +86,8 @@ def test_description_of_another_shape_is_named(tmp_path):
         ({"output_dir": "file"}, NotADirectoryError, "file is a file"),
         ({"name": "a/b"}, ValueError, "--name"),
         ({"keep_probes": "file/a"}, NotADirectoryError, "another --keep_prob"),
+        ({"output_dir": "out[x]"}, ValueError, "--output_dir must not hold"),
+        ({"keep_probes": "a[x]"}, ValueError, "--keep_probes must not hold"),
         ({"verify_only": True}, FileNotFoundError, "out/export.json"),
     ],
 )
@@ -124,6 +126,14 @@ def test_nothing_of_an_export_is_seen_before_it_is_published(tmp_path):
   assert (tmp_path / "digits.tflite").read_text() == "new"
   assert (tmp_path / "digits.tflite").stat().st_mode & 0o777 == 0o644
   assert _names(tmp_path) == {*names, "models.config", ".lock"}
+
+
+@pytest.mark.parametrize("folder", ["out[x]", "a?/out", "back\\slash"])
+def test_a_folder_that_no_server_could_load_from_is_refused(tmp_path, folder):
+  with pytest.raises(ValueError, match="no server could load from it"):
+    destination.check(tmp_path / folder, NAMES)
+  # TF-Lite files are read by others.
+  destination.check(tmp_path / folder, NAMES[2:])
 
 
 @pytest.mark.parametrize("is_new", [True, False])

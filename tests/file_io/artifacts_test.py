@@ -165,7 +165,8 @@ def test_json_of_another_shape_is_an_error_that_says_where(
   with pytest.raises(ValueError, match=re.escape(f"{path} {message}")):
     artifacts.read_json(path, SHAPE, writer="a.program")
   artifacts.write_json_lines(lines, [FITS, wrong])
-  with pytest.raises(ValueError, match=re.escape(f"{lines}, line 2, {message}")):
+  message = f"{lines}, line 2, {message}"
+  with pytest.raises(ValueError, match=re.escape(message)):
     artifacts.read_json_lines(lines, SHAPE, writer="a.program")
 
 

@@ -36,3 +36,9 @@ def test_data_may_lie_where_tfds_reads_them(path):
 def test_data_do_not_lie_where_tfds_reads_none():
   with pytest.raises(ValueError, match="^hdfs:// is no file system"):
     paths.of_data("hdfs://host/tfds")
+
+
+@pytest.mark.parametrize("path", ["seed[1]", "a*", "a?/b", "back\\slash"])
+def test_patterns_are_what_tensorflow_matches_files_by(path, tmp_path):
+  assert paths.is_pattern(path) and paths.is_pattern(tmp_path / path)
+  assert not paths.is_pattern(tmp_path / "seed (1]~{a}")

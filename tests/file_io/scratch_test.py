@@ -1,6 +1,7 @@
 """Tests of `file_io.scratch`."""
 
 import logging
+import pathlib
 import shutil
 
 import pytest
@@ -53,3 +54,19 @@ def test_files_and_links_are_removed_but_not_what_links_lead_to(tmp_path):
   scratch.remove(file)
   scratch.remove(link)
   assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_folder_of_a_plain_name_is_itself(tmp_path):
+  with scratch.without_pattern(tmp_path) as path:
+    assert path is tmp_path
+
+
+def test_folder_of_another_name_is_reached_by_a_link(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  folder = pathlib.Path("seed[1]")
+  folder.mkdir()
+  with scratch.without_pattern(folder) as path:
+    (path / "a").write_text("written")
+    assert not set("*?[\\").intersection(str(path))
+  assert (folder / "a").read_text() == "written"
+  assert not path.parent.exists()

@@ -132,12 +132,13 @@ def further_callbacks(*callbacks):
 
 
 class SigtermAt(keras.callbacks.Callback):
-  """Sends this process SIGTERM after a step of the run."""
+  """Sends this process SIGTERM, or another signal, after a step of the run."""
 
-  def __init__(self, step):
+  def __init__(self, step, number=signal.SIGTERM):
     super().__init__()
     self._step = step
+    self._number = number
 
   def on_train_batch_end(self, batch, logs=None):
     if int(self.model.optimizer.iterations.numpy()) == self._step:
-      os.kill(os.getpid(), signal.SIGTERM)
+      os.kill(os.getpid(), self._number)

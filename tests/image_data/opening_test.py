@@ -178,3 +178,29 @@ def test_files_that_tensorflow_cannot_read_are_refused(tmp_path):
   stored_labels.store(tmp_path, {"train": range(3)}, file_format="array_record")
   with pytest.raises(ValueError, match="'array_record'.*'tfrecord'"):
     image_data.open_dataset("stored", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["tfds [1]", "a*", "a?", "back\\slash"])
+@pytest.mark.parametrize(
+    "read", [image_data.open_dataset, image_data.dataset_features]
+)
+def test_folder_that_tensorflow_takes_for_a_pattern_is_refused(
+    tmp_path, folder, read
+):
+  """It would be prepared there, and then not be found."""
+  with pytest.raises(ValueError, match="for a pattern.*Rename the folder"):
+    read("digits", data_dir=tmp_path / folder)
+  assert not list(tmp_path.iterdir())
+
+
+def test_folder_of_another_file_system_goes_to_tfds_as_it_is(monkeypatch):
+  given = []
+
+  def builder(name, *, data_dir, **options):
+    given.append(data_dir)
+    raise tfds.core.DatasetNotFoundError
+
+  monkeypatch.setattr(tfds, "builder", builder)
+  with pytest.raises(ValueError, match="stored in 'gs://bucket/tfds'"):
+    image_data.open_dataset("digits", data_dir="gs://bucket/tfds")
+  assert given == ["gs://bucket/tfds"]

@@ -304,9 +304,7 @@ def test_paths_of_other_file_systems_are_refused(name):
       pass
 
 
-def test_interrupted_evaluation_ends_in_one_line(
-    workdir, monkeypatch, capsys
-):
+def test_interrupted_evaluation_ends_in_one_line(workdir, monkeypatch, capsys):
   def interrupt(*args, **kwargs):
     raise KeyboardInterrupt
 

@@ -13,7 +13,6 @@ from trainers.reporting import comparison as report_comparison
 from trainers.reporting import measurements as report_measurements
 from trainers.reporting import run as report_run
 
-
 # What is relied on.
 _COMPARISON = {
     "command": [str],

@@ -107,7 +107,8 @@ class RunCheckpoints:
     target = self._target(position)
     with scratch.folder(self._directory, _WRITING) as temporary:
       whole = temporary / "whole"
-      self._state.write(str(whole / "state"))
+      with scratch.without_pattern(temporary) as plain:
+        self._state.write(str(plain / "whole" / "state"))
       artifacts.write_json(
           whole / "position.json", dataclasses.asdict(position)
       )
@@ -153,7 +154,8 @@ class RunCheckpoints:
     """Reads a checkpoint; None, and a line in `damaged`, if it is."""
     try:
       position = _read_position(path, self._steps_per_epoch)
-      self._state.read(str(path / "state")).assert_consumed()
+      with scratch.without_pattern(path) as plain:
+        self._state.read(str(plain / "state")).assert_consumed()
       return position
     except _MISSING as error:
       damaged[path] = str(error).splitlines()[0]

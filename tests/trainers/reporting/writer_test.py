@@ -139,7 +139,8 @@ def test_missing_file_is_named_with_what_writes_it(run, name):
 @pytest.mark.parametrize("name", ["evaluation.json", "history.jsonl"])
 def test_result_of_another_shape_is_named(run, name):
   (run / name).write_text("[]\n")
-  with pytest.raises(ValueError, match=rf"{run / name}.*it is \[\], and not an"):
+  message = rf"{run / name}.*it is \[\], and not an object"
+  with pytest.raises(ValueError, match=message):
     report_writer.write_report(run)
 
 

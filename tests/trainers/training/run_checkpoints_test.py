@@ -372,3 +372,17 @@ def test_what_cannot_be_removed_does_not_end_the_run(
   assert f"{leftover}, a leftover, cannot be removed" in caplog.text
   assert checkpoints.restore() == Position(1, 0)
   assert not leftover.exists()
+
+
+@pytest.mark.parametrize("name", ["seed[1]", "a*b?", "back\\slash"])
+def test_folder_that_tensorflow_takes_for_a_pattern_is_its_own(tmp_path, name):
+  """It would not be read, or `seed1` in place of `seed[1]`."""
+  model = training_runs.small_model()
+  _checkpoints(tmp_path / "seed1", model).save(Position(0, 1))
+  _step(model)
+  checkpoints = _checkpoints(tmp_path / name, model)
+  checkpoints.save(Position(0, 1))
+  state = _state(model)
+  fresh = training_runs.small_model(seed=1)
+  assert _checkpoints(tmp_path / name, fresh).restore() == Position(0, 1)
+  assert _state(fresh) == state

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import signal
 
 import keras
 import numpy as np
@@ -317,7 +318,7 @@ def test_first_weights_do_not_depend_on_preparing_the_data(
 
   monkeypatch.setattr(image_data, "open_dataset", prepare_and_open)
   recorder = Recorder()
-  stop = training_runs.SigtermAt(1)
+  stop = training_runs.SigtermAt(1, signal.SIGHUP)  # Stops it, too.
   with training_runs.further_callbacks(recorder, stop):
     with pytest.raises(loop_lib.Stopped):
       training.run(_config(data_dir, *RUNS["plain"]), tmp_path)
