@@ -69,9 +69,9 @@ def draw(result):
     axis.set_title(f"{_ENGINES[engine]}, batch {batch_size}")
     axis.set_xlabel("executed share of MACs")
     axis.set_xlim(0, 1.05)
-    axis.set_ylim(0, None)
     axis.grid(alpha=0.3)
-  reference = result.get("reference", "ungated").replace("_", " ")
+  axes[0].set_ylim(bottom=0)  # All share it, and so after all are drawn.
+  reference = result["reference"].replace("_", " ")
   axes[0].set_ylabel(f"time / {reference} network")
   axes[0].legend(fontsize="small")
   shape = "x".join(map(str, result["image_shape"][:2]))

@@ -69,7 +69,7 @@ def test_the_table_of_latencies_is_that_of_its_file():
   for i, rate in enumerate(dict.fromkeys(row["rate"] for row in rows)):
     expected = []
     for row in (row for row in rows if row["rate"] == rate):
-      served, lite = row["saved_model"], row.get("tflite")
+      served, lite = row["served"], row.get("tflite")
       expected.append(served["dynamic"]["ratio"])
       if lite is None:
         expected.append(row["executed_share_of_macs"])
@@ -77,6 +77,24 @@ def test_the_table_of_latencies_is_that_of_its_file():
         expected.append(served["removed"]["ratio"])
         expected += [lite["dynamic"]["ratio"], lite["removed"]["ratio"]]
     np.testing.assert_allclose(found[i], expected, atol=0.00501)
+
+
+def test_other_runtimes_are_those_of_the_file():
+  rows = result_shapes.committed("latency.json")["rows"]
+  for row in rows:
+    if row["rate"] == "1.0":
+      times = row["saved_model"]
+      line = re.search(rf"^\| {row['batch_size']} .*$", _EXPORT, re.MULTILINE)
+      assert [float(n) for n in re.findall(r"\d+\.\d+", line[0])] == [
+          *(
+              round(times[name]["median_ms"], 1)
+              for name in ("all_open", "onnxruntime", "openvino")
+          ),
+          *(
+              round(times[name]["ratio"], 2)
+              for name in ("onnxruntime", "openvino")
+          ),
+      ]
 
 
 def test_measured_shares_are_those_of_their_files():
@@ -93,7 +111,7 @@ def test_measured_shares_are_those_of_their_files():
   assert f"and {rates['evaluate']} to evaluate on;" in training
   assert f"decodes and resizes delivers {rates['plain']} (" in training
   masked = [
-      row["saved_model"]["masked"]["ratio"]
+      row["served"]["masked"]["ratio"]
       for row in result_shapes.committed("latency.json")["rows"]
   ]
   assert f"takes {min(masked):.2f} to {max(masked):.2f} times" in export

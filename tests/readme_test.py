@@ -67,7 +67,7 @@ def test_the_batch_that_is_slower_is_in_its_file():
   (row,) = (r for r in rows if (r["rate"], r["batch_size"]) == ("0.75", 32))
   share = f"batch 32 and {100 * row['executed_share_of_macs']:.0f} % of the MAC"
   assert share in _FLOWING
-  assert row["saved_model"]["dynamic"]["ratio"] > 1
+  assert row["served"]["dynamic"]["ratio"] > 1
 
 
 def test_every_folder_of_sources_is_in_the_layout():

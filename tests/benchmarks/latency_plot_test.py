@@ -48,6 +48,10 @@ def test_each_engine_and_batch_size_has_a_panel_of_its_curves():
   assert list(lines["masked"].get_ydata()) == [1.2]
   assert list(lines["dynamic (ours)"].get_xdata()) == [0.5]
   assert "same blocks removed (limit)" not in lines
+  for axis in figure.axes:  # Nothing is cut off.
+    low, high = axis.get_ylim()
+    drawn = [y for line in axis.get_lines() for y in line.get_ydata()]
+    assert low == 0 and max(drawn) <= high
 
 
 @pytest.mark.parametrize("name", ["latency.json"])

@@ -76,6 +76,16 @@ def _same_shape(row, name, batch_size):
   return all(each == shapes[0] for each in shapes)
 
 
+@pytest.mark.parametrize(
+    ("ours", "batch_size", "theirs"), [("map", 1, 1), ("0.5", 5, 8)]
+)
+def test_the_committed_times_are_such_rows(benchmark, ours, batch_size, theirs):
+  row = benchmark.run(ours, batch_size, repeats=1)
+  assert _same_shape(row, "latency.json", theirs)
+  (row,) = result_shapes.committed("latency.json")["rows"][:1]
+  assert OTHERS <= set(row["saved_model"])
+
+
 @pytest.mark.parametrize("rate", ["1.0", "0.0"])
 def test_the_rate_opens_all_gates_or_none(benchmark, model, rate):
   row = benchmark.run(rate, 2, repeats=1)
