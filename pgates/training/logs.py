@@ -97,9 +97,10 @@ class Logs:
     if self._output_losses:
       values += map(replicas.sum_over_replicas, losses.values())
     means = [*self._losses, *self._output_losses]
-    # The losses are the same on every replica, each counted as often.
+    # The losses are the same on every replica, which counts its own examples:
+    # an epoch may be continued on another number of replicas.
     for mean, value in zip(means, values, strict=True):
-      mean.update_state(value, sample_weight=place.size)
+      mean.update_state(value, sample_weight=place.local_size)
 
   def record(
       self,

@@ -19,6 +19,44 @@ def application(name, size, **kwargs):
   )
 
 
+def keras_cv_resnet_v2(kind, size=32):
+  """The backbone of KerasCV, with a head of ten classes."""
+  # It takes seconds to import, and most networks are not of it.
+  import keras_cv
+
+  keras.utils.set_random_seed(1)
+  backbone = keras_cv.models.ResNetV2Backbone(
+      stackwise_filters=[16, 32],
+      stackwise_blocks=[2, 2],
+      stackwise_strides=[1, 2],
+      include_rescaling=False,
+      input_shape=(size, size, 3),
+      block_type=kind,
+  )
+  x = layers.GlobalAveragePooling2D()(backbone.output)
+  return unsettled(keras.Model(backbone.input, layers.Dense(10)(x)))
+
+
+def two_heads(size=32):
+  """Class and box on a ResNet-50, and two of its inner features."""
+  keras.utils.set_random_seed(1)
+  base = keras.applications.ResNet50(
+      weights=None, include_top=False, input_shape=(size, size, 3)
+  )
+  x = layers.GlobalAveragePooling2D()(base.output)
+  taps = [
+      base.get_layer(name).output
+      for name in ("conv3_block2_1_relu", "conv4_block6_out")
+  ]
+  outputs = {
+      "class": layers.Dense(10, name="class")(x),
+      "box": layers.Dense(4, name="box")(x),
+      "early": taps[0],
+      "late": taps[1],
+  }
+  return unsettled(keras.Model(base.input, outputs))
+
+
 def unsettled(model):
   """Gives a network weights and statistics that are not 0 and 1.
 

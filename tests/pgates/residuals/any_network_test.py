@@ -76,6 +76,44 @@ def test_several_outputs_take_strategies(strategy):
   assert {"class_loss", "box_loss"} <= set(logs)
 
 
+@pytest.mark.slow
+def test_heads_and_taps_on_a_backbone_keep_their_values_and_train():
+  model = networks.two_heads()
+  images = networks.images_of(model)
+  gated = pgates.gate_residuals(model, min_share=0)
+  names = [block.name for block in pgates.gated_blocks(gated)]
+  assert len(names) == 15 and "conv3_block2_add" not in names
+  expected = model(images, training=False)
+  opened = pgates.with_strategy(gated, "always_open")(images)
+  assert set(opened) == {*expected, "gates", "gate_logits"}
+  for name, value in expected.items():
+    np.testing.assert_array_equal(opened[name], value, err_msg=name)
+  for name in ("conv2_block2_add", "conv4_block1_add", "conv5_block3_add"):
+    index = names.index(name)
+    pruned = pgates.prune(gated, [index], always_open=set(range(15)) - {index})
+    received = pruned(images, training=False)
+    # The shortcut stands first in all of its additions.
+    without = networks.without(model, name, 0)(images, training=False)
+    for output, value in without.items():
+      np.testing.assert_allclose(
+          received[output], value, rtol=1e-5, atol=1e-5, err_msg=output
+      )
+  networks.spread(gated, images)
+  masked = pgates.with_strategy(gated, "map")(images)
+  routed = pgates.with_strategy(gated, "map", execution="routed")(images)
+  for name, value in masked.items():
+    np.testing.assert_allclose(
+        routed[name], value, rtol=1e-3, atol=1e-4, err_msg=name
+    )
+  with tf.GradientTape() as tape:
+    outputs = gated(images, training=True)
+    loss = sum(tf.reduce_mean(outputs[name] ** 2) for name in expected)
+  gates = [b.gate.trainable_variables for b in pgates.gated_blocks(gated)]
+  for name, found in zip(names, tape.gradient(loss, gates), strict=True):
+    assert all(np.all(np.isfinite(each)) for each in found), name
+    assert any(np.any(np.asarray(each) != 0) for each in found), name
+
+
 def test_network_without_logits_wants_its_losses_by_name():
   gated = pgates.gate_residuals(_two_heads(), gate="independent")
   with pytest.raises(ValueError, match=r"\['box', 'class',.*\['logits'\]"):

@@ -144,25 +144,6 @@ def _application(name, size):
   )
 
 
-def _two_heads():
-  """Class and box on a ResNet-50, and two of its inner features."""
-  base = keras.applications.ResNet50(
-      weights=None, include_top=False, input_shape=(32, 32, 3)
-  )
-  x = layers.GlobalAveragePooling2D()(base.output)
-  taps = [
-      base.get_layer(name).output
-      for name in ("conv3_block2_1_relu", "conv4_block6_out")
-  ]
-  outputs = {
-      "class": layers.Dense(10, name="class")(x),
-      "box": layers.Dense(4, name="box")(x),
-      "early": taps[0],
-      "late": taps[1],
-  }
-  return keras.Model(base.input, outputs)
-
-
 NETWORKS = {
     "small ViT": (lambda: residual_networks.vit(2, 8), {"identity": 4}),
 }
@@ -195,8 +176,19 @@ SLOW = {
         _application("InceptionResNetV2", 75),
         {"identity": 40},
     ),
+    "ResNetV2 of KerasCV": (
+        lambda: residual_networks.keras_cv_resnet_v2("block"),
+        {"identity": 2, "projection": 2},
+    ),
+    "basic ResNetV2 of KerasCV": (
+        lambda: residual_networks.keras_cv_resnet_v2("basic_block"),
+        {"identity": 3, "projection": 1},
+    ),
     "DenseNet121": (_application("DenseNet121", 32), {}),
-    "two heads": (_two_heads, {"identity": 11, "projection": 4}),
+    "two heads": (
+        residual_networks.two_heads,
+        {"identity": 11, "projection": 4},
+    ),
 }
 
 

@@ -35,6 +35,7 @@ SLOW = {
         lambda: networks.application("MobileNetV3Small", 32),
         0,
     ),
+    "ResNetV2 of KerasCV": (lambda: networks.keras_cv_resnet_v2("block"), 0),
     "ConvNeXtTiny": (lambda: networks.application("ConvNeXtTiny", 32), 0),
     "Xception": (lambda: networks.application("Xception", 71), 1),
     "InceptionResNetV2": (

@@ -45,6 +45,17 @@ def test_losses_are_means_over_examples_not_steps():
   assert "logits_loss" not in found
 
 
+def test_each_replica_counts_its_own_examples():
+  logs = _logs()
+  for local_size in (5, 3):  # Of two replicas.
+    place = replicas.BatchPlace(
+        offset=0, size=tf.constant(8), local_size=tf.constant(local_size)
+    )
+    logs.record_losses({}, tf.constant(2.0), tf.constant(1.0), place)
+  assert [float(mean.count) for mean in logs.metrics[:3]] == [8, 8, 8]
+  np.testing.assert_allclose(logs.results()["loss"], 3)
+
+
 def test_several_outputs_have_a_loss_each():
   logs = _logs({"logits": CLASSES, "other": keras.losses.Huber()})
   losses = {"logits": tf.constant(2.0), "other": tf.constant(3.0)}
