@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from scipy import special
 import tensorflow as tf
 
 import pgates
@@ -19,8 +20,10 @@ class Decisions:
     macs: executed multiply-adds [examples].
     extremes: the images of the two below: index -> uint8 [height, width,
       channels].
-    cheapest: indices of the examples that execute least, least first.
-    most_expensive: indices of those that execute most, most first.
+    cheapest: indices of the examples that execute least, least first; among
+      equals, those whose gates would open for least on average.
+    most_expensive: indices of those that execute most, most first; among
+      equals, those whose gates would open for most.
   """
 
   gates: np.ndarray
@@ -54,9 +57,10 @@ def decide(
   decided = pgates.with_strategy(model, "map")
   found = pgates.collect(decided, batches, _per_example)
   macs = np.asarray(model.macs.executed(found["gates"]))
-  # Among equals the first, at both ends.
-  cheapest = np.argsort(macs, kind="stable")[:num_extremes].tolist()
-  most_expensive = np.argsort(-macs, kind="stable")[:num_extremes].tolist()
+  # Many examples execute the same blocks.
+  expected = model.macs.expected(special.expit(found.pop("logits")))
+  cheapest = np.lexsort((expected, macs))[:num_extremes].tolist()
+  most_expensive = np.lexsort((-expected, -macs))[:num_extremes].tolist()
   return Decisions(
       **found,
       macs=macs,
@@ -69,6 +73,7 @@ def decide(
 def _per_example(outputs, labels):
   return {
       "gates": outputs["gates"] > 0,
+      "logits": outputs["gate_logits"].astype(np.float64),
       "labels": labels,
       "predictions": outputs["logits"].argmax(axis=-1),
   }

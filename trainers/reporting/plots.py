@@ -115,7 +115,7 @@ def accuracy_against_macs(
   """
   figure, axis = new_figure(9.0, 4.6)
   points = [point for _, of_series in series for point in of_series]
-  points += pruned
+  points += [*pruned, *filter(None, [ungated])]
   order = order or [label for label, _ in series]
   for label, of_series in series:
     style = _style(order.index(label))
@@ -147,7 +147,7 @@ def accuracy_against_macs(
       zorder=0,
   )
   # Thresholds at which hardly a block runs would flatten all the rest.
-  widths, heights = _percent([*points, *filter(None, [ungated])])
+  widths, heights = _percent(points)
   axis.set_xlim(_limits(widths))
   axis.set_ylim(_limits(heights))
   axis.set_xlabel("executed multiply-adds, % of the ungated network's")
@@ -198,9 +198,9 @@ def open_rates(values, *, rows, columns, row_label="", column_label=""):
       min(9, 2.5 + 0.45 * width), min(14, 1.4 + 0.3 * count)
   )
   image = axis.imshow(
-      values,
+      100 * np.asarray(values),
       vmin=0,
-      vmax=1,
+      vmax=100,
       cmap=_MAP,
       aspect="auto",
       interpolation="nearest",
@@ -221,7 +221,7 @@ def open_rates(values, *, rows, columns, row_label="", column_label=""):
         )
   axis.set_xlabel(column_label)
   axis.set_ylabel(row_label)
-  bar = figure.colorbar(image, ax=axis, label="open rate")
+  bar = figure.colorbar(image, ax=axis, label="open rate, %")
   bar.outline.set_edgecolor(INK)
   return figure
 

@@ -55,7 +55,7 @@ def page(
   sections = [] if exported is None else exports.sections(exported)
   sections.append(_accuracy(evaluation, dense, ungated))
   if decisions is not None:
-    sections += _gates(run, decisions)
+    sections += _gates(run, decisions, dense)
   else:
     sections.append(
         report_page.section("Gates", "This network has no gates to look at.")
@@ -106,6 +106,9 @@ def _accuracy(evaluation, dense, ungated):
       label="Accuracy against executed multiply-adds, by strategy",
   )
   rows = [_row(name, result, dense) for name, result in results.items()]
+  if ungated is not None:
+    result = ungated["strategies"]["always_open"]
+    rows.insert(0, _row("(ungated network)", result, dense))
   text = (
       f"{evaluation['examples']:,} examples of {evaluation['split']} of "
       f"{evaluation['dataset']}. MACs are multiply-adds per example, gates "
@@ -132,9 +135,8 @@ def _row(name, result, dense):
   ]
 
 
-def _gates(run, decisions):
+def _gates(run, decisions, dense):
   names = [gate["name"] for gate in run.evaluation["gates"]]
-  dense = run.evaluation["dense_macs"]
 
   def shown(indices):
     return report_page.examples(decisions, indices, run.classes, dense)
@@ -162,7 +164,8 @@ def _gates(run, decisions):
       ),
       report_page.section(
           "The cheapest examples",
-          "A filled square is an open gate, from the first block on.",
+          "A filled square is an open gate, from the first block on. Of those "
+          "that execute the same, the surest come first.",
           shown(decisions.cheapest),
       ),
       report_page.section(

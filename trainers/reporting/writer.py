@@ -39,7 +39,7 @@ def write_report(
     *,
     reference: str | os.PathLike | None = None,
     export: str | os.PathLike | None = None,
-    data_dir: str | None = None,
+    place: reader.Place | None = None,
     evaluation: str | os.PathLike | None = None,
     output: str | os.PathLike | None = None,
 ) -> pathlib.Path:
@@ -51,7 +51,7 @@ def write_report(
     workdir: the folder.
     reference: the workdir of an ungated network to mark, for a run; or None.
     export: the folder of its exports, for a run; or None.
-    data_dir: of the data sets; None for the run's.
+    place: of the run's data; None for where they were.
     evaluation: the results of a run; None for `evaluation.json` of the folder.
     output: the page; None for `report.html` of the folder.
 
@@ -70,7 +70,9 @@ def write_report(
   if (workdir / "recipe.json").exists():
     text = _of_comparison(workdir, path.parent)
   else:
-    text = _of_run(workdir, reference, export, data_dir, evaluation)
+    text = _of_run(
+        workdir, reference, export, place or reader.Place(), evaluation
+    )
   artifacts.write_text(path, text)
   return path
 
@@ -85,12 +87,12 @@ def _of_comparison(workdir, folder):
   return report_comparison.page(value)
 
 
-def _of_run(workdir, reference, export, data_dir, evaluation):
+def _of_run(workdir, reference, export, place, evaluation):
   run_folder.check_files(workdir, "config.json")
   if evaluation is None:
     run_folder.check_files(workdir, "evaluation.json")
     evaluation = workdir / "evaluation.json"
-  settings, dataset = reader.open_data(workdir, data_dir=data_dir)
+  settings, dataset = reader.open_data(workdir, place)
   evaluation = artifacts.read_json(
       pathlib.Path(evaluation).expanduser(),
       run_folder.EVALUATION,

@@ -47,7 +47,7 @@ def test_points_curve_pruned_and_ungated_are_drawn_in_percent():
       [("map", POINTS[:1]), ("sampled", POINTS[1:])],
       pruned=[{"macs": 0.5, "accuracy": 0.85}],
       curve=[{"macs": 0.9, "accuracy": 0.92}, {"macs": 0.1, "accuracy": 0.3}],
-      ungated={"macs": 1.0, "accuracy": 0.9},
+      ungated={"macs": 1.0, "accuracy": 0.95},
   )
   points, bars = _drawn(figure)
   assert points == {
@@ -55,8 +55,8 @@ def test_points_curve_pruned_and_ungated_are_drawn_in_percent():
       "sampled": [[60, 80]],
       "pruned": [[50, 85]],
       "thresholds 0 to 1": [[10, 30], [90, 92]],
-      "ungated network": [[100, 90]],
-      "Pareto front": [[50, 85], [70, 91]],
+      "ungated network": [[100, 95]],
+      "Pareto front": [[50, 85], [70, 91], [100, 95]],
   }
   assert bars == {"sampled": [[75, 85]]}
   # Of all points, but not of the far end of the curve.
@@ -87,9 +87,9 @@ def test_heat_map_holds_the_rates_under_their_names():
   figure = report_plots.open_rates(rates, rows=["a", "b"], columns=list("xyz"))
   axis = figure.axes[0]
   np.testing.assert_array_equal(
-      axis.images[0].get_array().filled(np.nan), rates
+      axis.images[0].get_array().filled(np.nan), 100 * rates
   )
-  assert axis.images[0].get_clim() == (0, 1)
+  assert axis.images[0].get_clim() == (0, 100)
   figure.draw_without_rendering()
   assert [t.get_text() for t in axis.get_yticklabels()] == ["a", "b"]
   assert [t.get_text() for t in axis.get_xticklabels()] == ["x", "y", "z"]

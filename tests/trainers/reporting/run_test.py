@@ -88,6 +88,19 @@ def test_ungated_network_counts_as_all_multiply_adds(drawn):
       0.95,
   )
   assert "in % of 2,000" in page
+  first = re.search(r"<tr><td>\(ungated network\)</td>.*?</tr>", page)[0]
+  assert "95.00 %" in first and "100.0" in first
+  assert page.index(first) < page.index("<td>map</td>")
+
+
+def test_all_parts_count_in_the_multiply_adds_of_the_ungated_network(drawn):
+  ungated = {
+      "dense_macs": 2000,
+      "strategies": {"always_open": compared_runs.strategy(0.95, macs=2000.0)},
+  }
+  page = report_run.page(_run(), decisions=_decisions(), ungated=ungated)
+  np.testing.assert_allclose(drawn[-1][1], [[0.25, 0.125, 0.5]])
+  assert re.findall(r"(\d+) % of the MACs", page) == ["12", "50"]
 
 
 def test_threshold_curve_of_the_test_split_is_drawn(drawn):
