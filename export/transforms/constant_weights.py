@@ -113,6 +113,12 @@ class _ConstantScope(keras.StatelessScope):
     return super().get_current_value(variable)
 
 
+def _policy(layer):
+  """The type policy of a layer, but for its quantization, which is its own."""
+  policy = layer.dtype_policy
+  return policy.name.split("_from_")[-1] if layer.quantization_mode else policy
+
+
 def _values(variables):
   return [np.asarray(variable) for variable in variables]
 
@@ -125,7 +131,7 @@ class Frozen(keras.layers.Layer):
   """
 
   def __init__(self, inner):
-    super().__init__(name=inner.name, dtype=inner.dtype_policy)
+    super().__init__(name=inner.name, dtype=_policy(inner))
     self.inner = inner
     self.constants = _Constants(inner)
 

@@ -110,6 +110,7 @@ def _linear_norm_pairs(model):
 def _can_fold(linear, norm):
   return (
       type(linear) in _LINEAR
+      and linear.quantization_mode is None
       and type(norm) in _NORMS
       and linear.activation is keras.activations.linear
       and norm.axis
@@ -124,7 +125,9 @@ def _folded_linears(pairs):
 
 
 def _fold(linear, norm):
-  folded = type(linear).from_config({**linear.get_config(), "use_bias": True})
+  # Weights of LoRA are part of the kernel that is read below.
+  config = {**linear.get_config(), "use_bias": True, "lora_rank": None}
+  folded = type(linear).from_config(config)
   folded.build((None,) * (linear.kernel.ndim - 1) + _input_channels(linear))
   # In float64, so that folding rounds once.
   values = [norm.moving_mean, norm.moving_variance]

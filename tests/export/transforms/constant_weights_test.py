@@ -78,3 +78,12 @@ def test_sampled_gates_draw_anew_with_each_call():
   assert np.any(first != second)
   # 600 draws of probability one half: four standard errors.
   assert abs(first.mean() - 0.5) <= 4 * 0.5 / np.sqrt(600)
+
+
+def test_quantized_layers_are_frozen_as_they_are():
+  model, images = gated_networks.resnet(), gated_networks.images()
+  model.get_layer("classifier").quantize("int8")
+  expected = model.predict(images, verbose=0)
+  received = _function(model)(tf.constant(images))
+  for name, value in expected.items():
+    np.testing.assert_allclose(received[name], value, rtol=1e-5, atol=1e-5)

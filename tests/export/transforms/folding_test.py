@@ -110,3 +110,43 @@ def test_every_form_of_a_norm_folds(options, groups):
       rtol=1e-4,
       atol=1e-3,
   )
+
+
+def _enable_lora(model):
+  generator = np.random.default_rng(0)
+  for block in pgates.gated_blocks(model):
+    layer = next(
+        layer
+        for layer in block.branch.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    )
+    layer.enable_lora(2)
+    for variable in (layer.lora_kernel_a, layer.lora_kernel_b):
+      variable.assign(generator.normal(0, 0.1, variable.shape))
+
+
+def test_weights_of_lora_are_folded_in():
+  model, images = gated_networks.resnet(), gated_networks.images()
+  before = model(images, training=False)
+  _enable_lora(model)
+  expected = model(images, training=False)
+  assert np.max(np.abs(expected["logits"] - before["logits"])) > 1e-2
+  folded = folding.fold_batch_norms(model)
+  assert not _norms(folded)
+  received = folded(images, training=False)
+  for name in expected:
+    np.testing.assert_allclose(
+        received[name], expected[name], rtol=1e-4, atol=1e-4
+    )
+
+
+def test_quantized_layers_keep_their_norms():
+  inputs = keras.Input((6,))
+  x = keras.layers.Dense(4)(inputs)
+  model = keras.Model(inputs, keras.layers.BatchNormalization()(x))
+  gated_networks.randomize(model)
+  model.quantize("int8")
+  features = np.random.default_rng(0).normal(size=(3, 6)).astype("float32")
+  folded = folding.fold_batch_norms(model)
+  assert len(_norms(folded)) == 1
+  np.testing.assert_array_equal(folded(features), model(features))
