@@ -99,6 +99,12 @@ _FLAGS = (
     _option(flags.DEFINE_string, "dataset", "Default: the run's"),
     _option(path_flags.define_data, "data_dir", "Default: the run's"),
     _option(
+        flags.DEFINE_string,
+        "image_folder",
+        "A folder train/CLASS/*.jpg (and val, test) instead of --dataset; of a "
+        "run on such a folder, where it is now",
+    ),
+    _option(
         flags.DEFINE_integer,
         "image_size",
         "Side in pixels that images are resized to; default: the run's",

@@ -46,6 +46,7 @@ class Options:
   quantization: tuple[str, ...] = ("none",)
   dataset: str | None = None
   data_dir: str | None = None
+  image_folder: str | None = None
   image_size: int | None = None
   labels: str | None = None
   split: str = "test"
@@ -146,6 +147,7 @@ def _source(options):
       import_modules=options.import_modules,
       dataset=options.dataset,
       data_dir=options.data_dir,
+      image_folder=options.image_folder,
       image_size=options.image_size,
   )
 

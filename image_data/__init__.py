@@ -8,6 +8,7 @@ from image_data.bad_examples import BadExamples
 from image_data.bad_examples import TooManyBadExamples
 from image_data.cluttered_digits import ClutteredDigits
 from image_data.datasets import ImageDataset
+from image_data.decoding import DecodingRules
 from image_data.digits import Digits
 from image_data.image_folder import ImageFolder
 from image_data.mixup import mixup
@@ -26,6 +27,7 @@ __all__ = [
     "AUGMENTATIONS",
     "BadExamples",
     "ClutteredDigits",
+    "DecodingRules",
     "Digits",
     "EvaluationPreparation",
     "FOLDER_PREFIX",

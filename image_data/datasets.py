@@ -29,6 +29,7 @@ class ImageDataset:
   Args:
     builder: a prepared `tfds.core.DatasetBuilder` with the features "image"
       (uint8) and "label".
+    decoding_rules: of images.
 
   Attributes:
     name: TFDS name, with the config if there is one ("name/config").
@@ -42,8 +43,14 @@ class ImageDataset:
     ValueError: if there is no "train" split.
   """
 
-  def __init__(self, builder: tfds.core.DatasetBuilder):
+  def __init__(
+      self,
+      builder: tfds.core.DatasetBuilder,
+      *,
+      decoding_rules: decoding.DecodingRules | None = None,
+  ):
     self._builder = builder
+    self.decoding_rules = decoding_rules or decoding.DecodingRules()
     self._split_specs = _split_specs(builder)
     self._arrays = {}
     config = builder.builder_config
@@ -159,7 +166,11 @@ class ImageDataset:
     return features.deserialize_example(record, decoders=decoders)
 
   def _decoded(self, example):
-    image = decoding.decode(example["image"], channels=self.image_shape[-1])
+    image = decoding.decode(
+        example["image"],
+        channels=self.image_shape[-1],
+        rules=self.decoding_rules,
+    )
     image.set_shape(self.image_shape)
     return image, _label_of(example)
 

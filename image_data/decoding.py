@@ -1,8 +1,13 @@
 """From the bytes of an image file to pixels: nothing else here decodes."""
 
 from collections.abc import Callable
+import dataclasses
 
 import tensorflow as tf
+
+from image_data import bitmaps
+from image_data import exif
+from image_data import headers
 
 # The names of files that `decode` reads end in one of these.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
@@ -10,7 +15,28 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 _LUMA = (19595, 38470, 7471)
 
 
-def decode(encoded: tf.Tensor, *, channels: int) -> tf.Tensor:
+@dataclasses.dataclass(frozen=True)
+class DecodingRules:
+  """What is a matter of choice in decoding.
+
+  Args:
+    exif_orientation: whether images of JPEG files are turned as their EXIF
+      block says, as `PIL.ImageOps.exif_transpose` does; else they are taken as
+      they are stored.
+    max_pixels: height times width above which an image is not decoded. A file
+      of some hundred bytes may claim gigabytes of pixels.
+  """
+
+  exif_orientation: bool = True
+  max_pixels: int = 50_000_000
+
+
+_RULES = DecodingRules()
+
+
+def decode(
+    encoded: tf.Tensor, *, channels: int, rules: DecodingRules = _RULES
+) -> tf.Tensor:
   """Decodes an image.
 
   Args:
@@ -18,14 +44,72 @@ def decode(encoded: tf.Tensor, *, channels: int) -> tf.Tensor:
       frame counts.
     channels: of the result, 1 or 3; a grey image is repeated, a coloured one
       becomes grey as by PIL.
+    rules: of decoding.
 
   Returns:
-    uint8 [height, width, channels].
+    uint8 [height, width, channels]. Of a file that is not `can_be_read`, or is
+    damaged, an InvalidArgumentError is raised when it is run.
   """
-  # Not grey at once, which TensorFlow does for JPEG and PNG alone.
-  image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+  encoded, header = _checked(encoded, rules)
+  return _decoded(encoded, header, channels, rules)
+
+
+def can_be_read(encoded: tf.Tensor, rules: DecodingRules = _RULES) -> tf.Tensor:
+  """Whether the first bytes of a file are of an image that is decoded.
+
+  Args:
+    encoded: bytes of a file, string [].
+    rules: of decoding.
+
+  Returns:
+    bool []. What lies behind the first bytes may be damaged all the same.
+  """
+  return _can_be_read(headers.read(encoded), rules)
+
+
+def _can_be_read(header, rules):
+  pixels = header.num_pixels
+  return header.is_read & (pixels >= 1) & (pixels <= rules.max_pixels)
+
+
+def _checked(encoded, rules):
+  """The bytes, which are given when their header is found right, and that."""
+  header = headers.read(encoded)
+  check = tf.Assert(
+      _can_be_read(header, rules),
+      [f"No image that is read, or of more than {rules.max_pixels} pixels"],
+  )
+  with tf.control_dependencies([] if check is None else [check]):
+    return tf.identity(encoded), header
+
+
+def _decoded(encoded, header, channels, rules):
+  image = _in_channels(_as_stored(encoded, header), channels)
+  if rules.exif_orientation:
+    image = exif.turned(image, exif.orientation(encoded))
+  return image
+
+
+def _as_stored(encoded, header):
+  """uint8 [height, width, 3]."""
+
+  def in_three():
+    # Not grey at once, which TensorFlow does for JPEG and PNG alone.
+    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+  def in_its_own():
+    # Of BMP and WebP, TensorFlow itself drops no transparency.
+    image = tf.io.decode_image(encoded, channels=0, expand_animations=False)
+    image.set_shape([None, None, None])
+    return image[..., :3]
+
+  has_its_own = (header.kind == headers.BMP) | (header.kind == headers.WEBP)
+  image = tf.switch_case(
+      tf.where(header.has_palette, 2, tf.where(has_its_own, 1, 0)),
+      [in_three, in_its_own, lambda: bitmaps.decode(encoded)],
+  )
   image.set_shape([None, None, 3])
-  return _in_channels(image, channels)
+  return image
 
 
 def _in_channels(image, channels):
@@ -41,6 +125,7 @@ def decode_part(
     choose: Callable[[tf.Tensor], tf.Tensor],
     *,
     channels: int,
+    rules: DecodingRules = _RULES,
 ) -> tf.Tensor:
   """Decodes a part of an image; of a JPEG file, this part alone.
 
@@ -49,21 +134,32 @@ def decode_part(
     choose: function of the image's shape, int32 [3], to the part: `[top, left,
       height, width]`, int32 [4].
     channels: of the result, 1 or 3.
+    rules: of decoding.
 
   Returns:
-    uint8 [height, width, channels] of the part.
+    uint8 [height, width, channels] of the part. Of a file that `decode` does
+    not read, an InvalidArgumentError is raised when it is run.
   """
+  encoded, header = _checked(encoded, rules)
 
   def part_of_jpeg():
-    window = choose(tf.io.extract_jpeg_shape(encoded))
+    shape = tf.io.extract_jpeg_shape(encoded)
+    if not rules.exif_orientation:
+      return stored_part(choose(shape))
+    orientation = exif.orientation(encoded)
+    shape = exif.turned_shape(shape, orientation)
+    window = exif.stored_window(choose(shape), shape, orientation)
+    return exif.turned(stored_part(window), orientation)
+
+  def stored_part(window):
     part = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
     return _in_channels(part, channels)
 
   def part_of_other():
-    image = decode(encoded, channels=channels)
+    image = _decoded(encoded, header, channels, rules)
     return part_of(image, choose(tf.shape(image)))
 
-  return tf.cond(tf.io.is_jpeg(encoded), part_of_jpeg, part_of_other)
+  return tf.cond(header.kind == headers.JPEG, part_of_jpeg, part_of_other)
 
 
 def part_of(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """Classified images in folders: `train/CLASS/*.jpg`."""
 
 import collections
+import filecmp
 import functools
 import hashlib
 import os
@@ -15,6 +16,8 @@ from image_data import splits
 # What others call the splits.
 _SYNONYMS = {"val": "validation", "valid": "validation"}
 _CARVED_SHARE = 10  # One in so many.
+# Of pairs of the same name, so many are compared.
+_COMPARED = 100
 # Folders that programs leave in others, beside those whose names begin with a
 # dot (.git, .ipynb_checkpoints): unpacked archives, and network drives.
 _LEFT_BEHIND = ("__MACOSX", "@eaDir")
@@ -30,6 +33,7 @@ class ImageFolder:
 
   Args:
     path: of the folder.
+    decoding_rules: of images.
 
   Attributes:
     name: the folder's name.
@@ -48,7 +52,13 @@ class ImageFolder:
   has_equal_shapes = False
   image_shape = (None, None, 3)
 
-  def __init__(self, path: str | os.PathLike):
+  def __init__(
+      self,
+      path: str | os.PathLike,
+      *,
+      decoding_rules: decoding.DecodingRules | None = None,
+  ):
+    self.decoding_rules = decoding_rules or decoding.DecodingRules()
     if "://" in os.fspath(path):
       raise ValueError(
           f"A folder of images is one of this machine. Received: {path}"
@@ -136,6 +146,8 @@ def _splits_in(path):
           f"{', '.join(unknown)}."
       )
     _warn_of_classes(folders[split], split, classes, found["train"])
+    if split != "train":
+      _warn_of_copies(folders[split], classes, found["train"])
   return found
 
 
@@ -152,6 +164,34 @@ def _warn_of_classes(folder, split, classes, of_train):
         "%s has no images of the classes %s, which train has.",
         folder,
         ", ".join(missing),
+    )
+
+
+def _warn_of_copies(folder, classes, of_train):
+  """Warns of images that `train` has, too, under the same name."""
+  own = {
+      (name, os.path.basename(file)): file
+      for name, files in classes.items()
+      for file in files
+  }
+  pairs = [
+      (own[key], file)
+      for name in classes
+      for file in of_train[name]
+      if (key := (name, os.path.basename(file))) in own
+  ]
+  compared = pairs[:: len(pairs) // _COMPARED + 1]
+  same = [pair for pair in compared if filecmp.cmp(*pair, shallow=False)]
+  if same:
+    logging.warning(
+        "%s and train share images: of %d files of the same name, %d were "
+        "compared and %d are the same (such as %s and %s). A network knows "
+        "them already; what is measured on them says nothing of new images.",
+        folder,
+        len(pairs),
+        len(compared),
+        len(same),
+        *same[0],
     )
 
 

@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from image_data import cluttered_digits
 from image_data import datasets
+from image_data import decoding
 from image_data import digits
 from image_data import image_folder
 
@@ -74,7 +75,10 @@ def dataset_features(
 
 
 def open_dataset(
-    name: str, *, data_dir: str | os.PathLike
+    name: str,
+    *,
+    data_dir: str | os.PathLike,
+    decoding_rules: decoding.DecodingRules | None = None,
 ) -> datasets.ImageDataset | image_folder.ImageFolder:
   """Opens a data set; never touches the network.
 
@@ -88,6 +92,7 @@ def open_dataset(
       set stored by another program needs no code, its files suffice.
       "image_folder:PATH" is an `ImageFolder`.
     data_dir: TFDS's folder of prepared data sets.
+    decoding_rules: of images; None for the defaults.
 
   Returns:
     The data set, an `ImageDataset` or an `ImageFolder`.
@@ -100,7 +105,9 @@ def open_dataset(
       that TensorFlow cannot read.
   """
   if name.startswith(FOLDER_PREFIX):
-    return image_folder.ImageFolder(name.removeprefix(FOLDER_PREFIX))
+    return image_folder.ImageFolder(
+        name.removeprefix(FOLDER_PREFIX), decoding_rules=decoding_rules
+    )
   data_dir = os.path.expanduser(os.fspath(data_dir))
   builder = _find_builder(name, data_dir=data_dir)
   _check_classified_images(builder)
@@ -122,7 +129,7 @@ def open_dataset(
         " Expected 'tfrecord', TFDS's default; prepare it again, in another"
         " data_dir, without --file_format."
     )
-  return datasets.ImageDataset(builder)
+  return datasets.ImageDataset(builder, decoding_rules=decoding_rules)
 
 
 def _find_builder(name: str, *, data_dir: str) -> tfds.core.DatasetBuilder:

@@ -85,8 +85,11 @@ def train_batches(
   preparation_lib.check_image_size(dataset, preparation.image_size)
   encoded = preparation.crops_parts
   reader = readers.open_reader(dataset, "train", encoded=encoded)
+  prepare = preparation.function(
+      dataset.image_shape, seed=seed, rules=dataset.decoding_rules
+  )
   examples = _training_examples(
-      *(dataset, reader, preparation.function(dataset.image_shape, seed=seed)),
+      *(dataset, reader, prepare),
       seed=seed,
       examples_per_epoch=num_steps * batch_size,
       first_example=first_step * batch_size,

@@ -37,6 +37,7 @@ class EvaluationPreparation:
     image_shape: (height, width, channels) that the network takes, in pixels.
     center_crop: whether the middle is cut out, as `resizing.center_crop` does;
       else the whole image is resized, whatever its aspect ratio.
+    rules: of decoding.
 
   Raises:
     ValueError: if a size is not known, or the middle is not square.
@@ -44,6 +45,7 @@ class EvaluationPreparation:
 
   image_shape: tuple[int, int, int]
   center_crop: bool = False
+  rules: decoding.DecodingRules = decoding.DecodingRules()
 
   def __post_init__(self):
     height, width, _ = self.image_shape
@@ -71,7 +73,11 @@ class EvaluationPreparation:
     shape = dataset.image_shape
     if image_size is not None:
       shape = (image_size, image_size, shape[-1])
-    return cls(shape, center_crop=not dataset.has_equal_shapes)
+    return cls(
+        shape,
+        center_crop=not dataset.has_equal_shapes,
+        rules=dataset.decoding_rules,
+    )
 
   def __call__(self, source: tf.Tensor | np.ndarray | bytes) -> tf.Tensor:
     """Prepares one image.
@@ -85,10 +91,27 @@ class EvaluationPreparation:
     """
     image = tf.convert_to_tensor(source)
     if image.dtype == tf.string:
-      image = decoding.decode(image, channels=self.image_shape[-1])
+      image = decoding.decode(
+          image, channels=self.image_shape[-1], rules=self.rules
+      )
     if self.center_crop:
       return resizing.center_crop(image, self.image_shape[0])
     return resizing.resize(image, self.image_shape[:2])
+
+  def or_nan(self, encoded: tf.Tensor) -> tf.Tensor:
+    """Prepares one image; NaN stand for what `decoding` does not begin to read.
+
+    Args:
+      encoded: the bytes of a file, string [].
+
+    Returns:
+      float32 `image_shape`, in [0, 255], or NaN.
+    """
+    return tf.cond(
+        decoding.can_be_read(encoded, self.rules),
+        lambda: tf.ensure_shape(self(encoded), self.image_shape),
+        lambda: tf.fill(self.image_shape, float("nan")),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,13 +150,18 @@ class TrainingPreparation:
     return self.augmentation in augmentations.CROPPING
 
   def function(
-      self, image_shape: tuple[int | None, ...], *, seed: int
+      self,
+      image_shape: tuple[int | None, ...],
+      *,
+      seed: int,
+      rules: decoding.DecodingRules | None = None,
   ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Makes a function that prepares one image.
 
     Args:
       image_shape: (height, width, channels) as stored; None where it differs.
       seed: of the augmentation.
+      rules: of decoding, where `crops_parts`; None for its defaults.
 
     Returns:
       A pure function of an image, uint8 [height, width, channels] (or, where
@@ -149,7 +177,9 @@ class TrainingPreparation:
           "RandAugment is for images of 3 channels. Received: "
           f"{image_shape[-1]}, with rand_augment={self.rand_augment}"
       )
-    place = self._cropped(image_shape) if self.crops_parts else self._resized
+    place = self._resized
+    if self.crops_parts:
+      place = self._cropped(image_shape, rules)
     augment = augmentations.AUGMENTATIONS[self.augmentation]
 
     def prepare(image, position):
@@ -169,7 +199,7 @@ class TrainingPreparation:
     size = None if size is None else (size, size)
     return resizing.resize(image, size), seed
 
-  def _cropped(self, image_shape):
+  def _cropped(self, image_shape, rules):
     height, width, channels = image_shape
     if self.image_size is None and height != width:
       raise ValueError(
@@ -181,7 +211,7 @@ class TrainingPreparation:
     def crop(image, seed):
       crop_seed, rest = tf.unstack(tf.random.split(seed))
       image = resizing.random_resized_crop(
-          image, crop_seed, size, channels=channels
+          image, crop_seed, size, channels=channels, rules=rules
       )
       return image, rest
 

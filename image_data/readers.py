@@ -87,12 +87,13 @@ class Files(_Indexed):
     self._labels = tf.constant(labels, tf.int32)
     self._encoded = encoded
     self._channels = folder.image_shape[-1]
+    self._rules = folder.decoding_rules
 
   def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the image, or its bytes, and the label, int32 []."""
     image = tf.io.read_file(tf.gather(self._paths, index))
     if not self._encoded:
-      image = decoding.decode(image, channels=self._channels)
+      image = decoding.decode(image, channels=self._channels, rules=self._rules)
     return image, tf.gather(self._labels, index)
 
   def name(self, index: tf.Tensor) -> tf.Tensor:

@@ -51,7 +51,12 @@ def center_crop(image: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def random_resized_crop(
-    source: tf.Tensor, seed: tf.Tensor, size: int, *, channels: int
+    source: tf.Tensor,
+    seed: tf.Tensor,
+    size: int,
+    *,
+    channels: int,
+    rules: decoding.DecodingRules | None = None,
 ) -> tf.Tensor:
   """Cuts out a random part and resizes it.
 
@@ -65,6 +70,7 @@ def random_resized_crop(
     seed: int64 [2].
     size: side of the result in pixels.
     channels: of the result.
+    rules: of decoding; None for its defaults.
 
   Returns:
     float32 [size, size, channels] in [0, 255].
@@ -77,7 +83,12 @@ def random_resized_crop(
     return _window(shape, seed)
 
   if source.dtype == tf.string:
-    cropped = decoding.decode_part(source, choose, channels=channels)
+    cropped = decoding.decode_part(
+        source,
+        choose,
+        channels=channels,
+        rules=rules or decoding.DecodingRules(),
+    )
   else:
     cropped = decoding.part_of(source, choose(tf.shape(source)))
   return _to_square(cropped, size, channels=channels, antialias=False)

@@ -1,5 +1,6 @@
 """Reads what a run's folder says of its settings and of its data."""
 
+import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -19,9 +20,40 @@ _DATA = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """Where the data of a run are now; None where they were.
+
+  Args:
+    data_dir: the data sets of TFDS.
+    image_folder: the images of a run on a folder of images.
+  """
+
+  data_dir: str | os.PathLike | None = None
+  image_folder: str | os.PathLike | None = None
+
+
+_WHERE_IT_WAS = Place()
+
+
 def read_settings(workdir: str | os.PathLike) -> dict[str, Any]:
   """The settings of a run, a dict; empty where there is no run yet."""
   return _read(workdir).get("settings", {})
+
+
+def decoding_rules(settings: dict[str, Any]) -> image_data.DecodingRules:
+  """How a run of these settings decodes images; of none, the defaults.
+
+  Runs from before there was the setting took images as they are stored.
+  """
+  if not settings:
+    return image_data.DecodingRules()
+  return image_data.DecodingRules(
+      exif_orientation=settings.get("exif_orientation", False),
+      max_pixels=settings.get(
+          "max_image_pixels", image_data.DecodingRules.max_pixels
+      ),
+  )
 
 
 def check_to_continue(
@@ -40,28 +72,50 @@ def check_to_continue(
 
 
 def open_data(
-    workdir: str | os.PathLike, *, data_dir: str | os.PathLike | None = None
+    workdir: str | os.PathLike, place: Place = _WHERE_IT_WAS
 ) -> tuple[dict[str, Any], trained_data.Dataset]:
   """Opens the data set that a run was trained on.
 
   Args:
     workdir: of the run.
-    data_dir: where the data set is; None for where it was.
+    place: where the data set is now.
 
   Returns:
     The run's settings, and the data set.
 
   Raises:
     FileNotFoundError: if the data set is not there.
-    ValueError: if it has other classes now.
+    ValueError: if it has other classes now, or the place is one of data of
+      another kind.
   """
   run = _read(workdir)
   settings = run["settings"]
   dataset = image_data.open_dataset(
-      settings["dataset"], data_dir=data_dir or settings["data_dir"]
+      _name_now(settings["dataset"], place, workdir),
+      data_dir=place.data_dir or settings["data_dir"],
+      decoding_rules=decoding_rules(settings),
   )
   trained_data.check_to_read(run.get("data"), dataset)
   return settings, dataset
+
+
+def _name_now(name, place, workdir):
+  is_folder = name.startswith(image_data.FOLDER_PREFIX)
+  if place.image_folder is not None and not is_folder:
+    raise ValueError(
+        "--image_folder is for runs on a folder of images. Received for "
+        f"{workdir}, a run on {name}; --data_dir says where that is."
+    )
+  if place.data_dir is not None and is_folder:
+    raise ValueError(
+        "--data_dir is where TensorFlow Datasets has its data sets. Received "
+        f"for {workdir}, a run on the images in "
+        f"{name.removeprefix(image_data.FOLDER_PREFIX)}: --image_folder says "
+        "where they are now."
+    )
+  if place.image_folder is None:
+    return name
+  return f"{image_data.FOLDER_PREFIX}{os.fspath(place.image_folder)}"
 
 
 def _read(workdir):

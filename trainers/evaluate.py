@@ -36,7 +36,6 @@ def main(argv: list[str]) -> None:
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
   # Each strategy is a graph of its own, which TensorFlow warns of.
   tf.get_logger().setLevel("ERROR")
-  data_dir = shared_flags.DATA_DIR
   try:
     run.evaluate_run(
         shared_flags.WORKDIR.value,
@@ -46,8 +45,7 @@ def main(argv: list[str]) -> None:
                 for name, (each, _) in _SETTINGS.items()
             }
         ),
-        # By default the folder that the run was trained from.
-        data_dir=data_dir.value if data_dir.present else None,
+        place=shared_flags.place_of_data(),
         max_bad_examples=shared_flags.MAX_BAD_EXAMPLES.value,
     )
   except (ValueError, OSError, ImportError) as error:

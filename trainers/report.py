@@ -47,14 +47,12 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
-  data_dir = shared_flags.DATA_DIR
   try:
     path = report_writer.write_report(
         pathlib.Path(shared_flags.WORKDIR.value),
         reference=_REFERENCE.value,
         export=_EXPORT.value,
-        # By default the folder that the run was trained from.
-        data_dir=data_dir.value if data_dir.present else None,
+        place=shared_flags.place_of_data(),
         evaluation=_EVALUATION.value,
         output=_OUTPUT.value,
     )

@@ -34,6 +34,7 @@ def open_source(
     import_modules: Sequence[str] = (),
     dataset: str | None = None,
     data_dir: str | os.PathLike | None = None,
+    image_folder: str | os.PathLike | None = None,
     image_size: int | None = None,
 ) -> Source:
   """Loads the network of a run, or of a file.
@@ -44,6 +45,8 @@ def open_source(
     import_modules: modules that register its custom layers.
     dataset: name of the data set; None for the run's.
     data_dir: of the data sets; None for the run's.
+    image_folder: where the images of a run on a folder are now, or of a model;
+      or None.
     image_size: side that images are resized to; None for the run's.
 
   Returns:
@@ -57,22 +60,47 @@ def open_source(
   """
   path = _path_of_model(workdir, model)
   settings = reader.read_settings(workdir) if workdir else {}
-  dataset = dataset or settings.get("dataset")
-  data_dir = data_dir or settings.get("data_dir")
-  if dataset is None or data_dir is None:
-    raise ValueError("--model needs --dataset and --data_dir.")
+  place = reader.Place(data_dir, image_folder)
+  is_of_run = bool(workdir) and dataset in (None, settings.get("dataset"))
+  if not is_of_run:
+    dataset = _name_of_other(dataset, place, settings)
   loaded = _load(path, import_modules)
-  if dataset == settings.get("dataset"):
+  if is_of_run:
     # A class renamed or moved since would be a wrong label in the export.
-    _, opened = reader.open_data(workdir, data_dir=data_dir)
+    _, opened = reader.open_data(workdir, place)
   else:
-    opened = image_data.open_dataset(dataset, data_dir=data_dir)
+    opened = image_data.open_dataset(
+        dataset,
+        data_dir=data_dir or settings.get("data_dir", ""),
+        decoding_rules=reader.decoding_rules(settings),
+    )
   _check_classes(loaded, opened)
   return Source(
       precision.in_float32(loaded),
       opened,
       image_size or settings.get("image_size"),
   )
+
+
+def _name_of_other(dataset, place, settings):
+  """The name of data that are not the run's; refuses what does not fit."""
+  if place.image_folder is not None:
+    if dataset is not None:
+      raise ValueError("Give --dataset or --image_folder, not both.")
+    path = os.path.abspath(os.path.expanduser(place.image_folder))
+    dataset = f"{image_data.FOLDER_PREFIX}{path}"
+  is_folder = (dataset or "").startswith(image_data.FOLDER_PREFIX)
+  if place.data_dir is not None and is_folder:
+    raise ValueError(
+        "--data_dir is where TensorFlow Datasets has its data sets. Received "
+        f"for {dataset}, which needs none."
+    )
+  has_place = is_folder or place.data_dir or "data_dir" in settings
+  if dataset is None or not has_place:
+    raise ValueError(
+        "--model needs --dataset and --data_dir, or --image_folder."
+    )
+  return dataset
 
 
 def _path_of_model(workdir, model):

@@ -183,7 +183,9 @@ class Server(tf.Module):
         image_bytes, [None], name="shape_of_image_bytes"
     )
     spec = tf.TensorSpec(self._image_shape, tf.float32)
-    images = tf.map_fn(self._preparation, image_bytes, fn_output_signature=spec)
+    images = tf.map_fn(
+        self._preparation.or_nan, image_bytes, fn_output_signature=spec
+    )
     return self._serve_images(images)
 
 

@@ -11,6 +11,7 @@ from export import run
 from export.checks import run_exported
 from file_io import artifacts
 import pgates
+from run_data import reader
 from tests.helpers import training_runs
 from trainers.comparison import runs as comparison_runs
 from trainers.comparison import summary as comparison_summary
@@ -89,7 +90,9 @@ def test_evaluation_of_a_run_finds_what_was_found_before(data_dir, tmp_path):
   workdir = shutil.copytree(RUN, tmp_path / "run")
   before = artifacts.read_json(workdir / "evaluation.json")
   now = evaluation_run.evaluate_run(
-      workdir, options.Options(strategies=STEADY), data_dir=data_dir
+      workdir,
+      options.Options(strategies=STEADY),
+      place=reader.Place(data_dir=data_dir),
   )
   assert list(now["strategies"]) == STEADY
   for strategy, found in now["strategies"].items():
@@ -120,7 +123,9 @@ def test_interrupted_run_continues_as_it_would_have(data_dir, tmp_path, capsys):
 
 def test_report_reads_a_run(data_dir, tmp_path):
   workdir = shutil.copytree(RUN, tmp_path / "run")
-  page = report_writer.write_report(workdir, data_dir=data_dir)
+  page = report_writer.write_report(
+      workdir, place=reader.Place(data_dir=data_dir)
+  )
   assert "96.00 %" in page.read_text()
 
 

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+from PIL import Image
 import pytest
 import tensorflow_datasets as tfds
 
@@ -119,3 +120,71 @@ def test_files_of_odd_size_are_the_same_pixels_three_times(
   )
   # A data set has an order of its own.
   assert _sorted(batch[0].numpy()) == _sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "tolerance"),
+    [
+        ("PNG", "RGB", 0),
+        ("PNG", "L", 0),
+        ("PNG", "P", 0),
+        ("GIF", "RGB", 0),
+        ("BMP", "RGB", 0),
+        ("BMP", "P", 0),
+        ("WEBP", "RGB", 0),
+        ("JPEG", "RGB", 3),
+    ],
+)
+def test_network_of_one_channel_is_served_the_grey_of_pil(
+    kind, mode, tolerance, tmp_path
+):
+  pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3))
+  image = Image.fromarray(pixels.astype(np.uint8)).convert(mode)
+  stream = io.BytesIO()
+  options = {"lossless": True} if kind == "WEBP" else {}
+  image.save(stream, kind, **options)
+  read = Image.open(stream).convert("RGB").convert("L")
+  model = pgates.CifarResNet(8, 10, input_shape=(SIDE, SIDE, 1))
+  (served,) = _served(model, [stream.getvalue()], None, tmp_path)
+  np.testing.assert_allclose(
+      served[..., 0], np.asarray(read, np.float32), atol=tolerance
+  )
+
+
+def _photograph(path):
+  """A JPEG file that was taken in portrait: red above, blue below."""
+  upright = np.zeros((16, 8, 3), np.uint8)
+  upright[:8, :, 0] = upright[8:, :, 2] = 200
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  stored = np.ascontiguousarray(np.rot90(upright))
+  Image.fromarray(stored).save(path, "JPEG", quality=95, exif=exif)
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_photographs_stand_alike_in_training_evaluation_and_serving(
+    turns, model, tmp_path
+):
+  for split in ("train", "validation", "test"):
+    (tmp_path / "data" / split / "ant").mkdir(parents=True)
+    _photograph(tmp_path / "data" / split / "ant" / "0.jpg")
+  rules = image_data.DecodingRules(exif_orientation=turns)
+  dataset = image_data.open_dataset(
+      f"image_folder:{tmp_path / 'data'}", data_dir="", decoding_rules=rules
+  )
+  preparation = image_data.EvaluationPreparation.of_dataset(
+      dataset, image_size=SIDE
+  )
+  content = (tmp_path / "data" / "test" / "ant" / "0.jpg").read_bytes()
+  served = _served(model, [content], preparation, tmp_path)[0]
+  ((images, _),) = image_data.eval_batches(
+      dataset, "test", batch_size=1, image_size=SIDE
+  )
+  np.testing.assert_array_equal(served, images[0])
+  trained = image_data.TrainingPreparation(image_size=SIDE)
+  (batch,) = image_data.train_batches(
+      dataset, batch_size=1, seed=0, preparation=trained
+  ).take(1)
+  for image in (served, batch[0][0]):
+    above, below = np.mean(image[:2], (0, 1)), np.mean(image[-2:], (0, 1))
+    assert (above[0] > 180 and below[2] > 180) == turns

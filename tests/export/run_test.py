@@ -244,8 +244,7 @@ def test_images_that_cannot_be_read_are_left_out_and_named(tmp_path):
   model.save(tmp_path / "model.keras")
   options = {
       "model": tmp_path / "model.keras",
-      "dataset": f"image_folder:{tmp_path / 'data'}",
-      "data_dir": "unused",
+      "image_folder": tmp_path / "data",
       "image_size": 8,
       "format": ("tflite",),
       "output_dir": tmp_path / "exported",

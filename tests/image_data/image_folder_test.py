@@ -1,6 +1,7 @@
 """Tests of `image_data.image_folder`."""
 
 import os
+import shutil
 
 import numpy as np
 from PIL import Image
@@ -12,9 +13,11 @@ import image_data
 CLASSES = ("ant", "bee", "cat")
 
 
-def _store(folder, counts, *, first=0):
+def _store(folder, counts, *, first=None):
   """Writes grey images that are numbered by their brightness."""
   number = first
+  if first is None:  # No split shares images with `train`.
+    number = {"val": 80, "validation": 80, "test": 160}.get(folder.name, 0)
   for name, count in counts.items():
     (folder / name).mkdir(parents=True)
     for i in range(count):
@@ -97,6 +100,22 @@ def test_what_is_left_out_is_counted_by_kind(tmp_path, caplog):
       "2 hidden files",
   ):
     assert words in message
+
+
+def test_images_that_two_splits_share_are_warned_of(tmp_path, caplog):
+  _store(tmp_path / "train", {"ant": 2, "bee": 150})
+  for split in ("val", "test"):
+    _store(tmp_path / split, {"ant": 2, "bee": 3})
+    for path in sorted((tmp_path / split).glob("*/*")):
+      path.write_bytes(path.read_bytes() + b"other")
+  _, messages = _warnings(tmp_path, caplog)
+  assert not messages
+  caplog.clear()
+  shutil.rmtree(tmp_path / "val")
+  (tmp_path / "val").symlink_to(tmp_path / "train")
+  _, (message,) = _warnings(tmp_path, caplog)
+  assert "val and train share images: of 152 files" in message
+  assert "76 were compared and 76 are the same (such as" in message
 
 
 def test_hidden_folders_are_no_classes(tmp_path, caplog):

@@ -120,6 +120,9 @@ def test_images_of_the_right_size_keep_their_pixels():
 class _Stored:
   image_shape: tuple
   name: str = "stored"
+  decoding_rules: image_data.DecodingRules = image_data.DecodingRules(
+      exif_orientation=False
+  )
 
   @property
   def has_equal_shapes(self):
@@ -137,7 +140,7 @@ class _Stored:
 def test_a_data_set_says_how_it_is_prepared(stored, size, expected):
   assert image_data.EvaluationPreparation.of_dataset(
       _Stored(stored), image_size=size
-  ) == image_data.EvaluationPreparation(*expected)
+  ) == image_data.EvaluationPreparation(*expected, rules=_Stored.decoding_rules)
 
 
 def test_sizes_that_are_not_known_are_refused():

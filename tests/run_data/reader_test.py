@@ -8,6 +8,7 @@ from export.inputs import source as source_lib
 from file_io import artifacts
 import image_data
 from run_data import reader
+from run_data import trained_data
 
 
 def test_data_of_a_run_are_opened_where_they_were_or_are_now(
@@ -20,9 +21,68 @@ def test_data_of_a_run_are_opened_where_they_were_or_are_now(
   value["settings"]["data_dir"] = str(tmp_path / "moved")
   del value["data"]  # As of an older run.
   artifacts.write_json(tmp_path / "config.json", value)
-  _, same = reader.open_data(tmp_path, data_dir=settings["data_dir"])
+  place = reader.Place(data_dir=settings["data_dir"])
+  _, same = reader.open_data(tmp_path, place)
   assert same.num_examples("train") == dataset.num_examples("train")
   assert not (tmp_path / "moved").exists()
+
+
+def _run_on_a_folder(tiny_run, workdir, images):
+  """A run's config.json, as if trained on a folder of two classes."""
+  for split in ("train", "validation", "test"):
+    for name in ("ant", "bee"):
+      folder = images / split / name
+      folder.mkdir(parents=True)
+      (folder / "0.png").write_text(split)
+  dataset = image_data.ImageFolder(images)
+  value = artifacts.read_json(tiny_run / "config.json")
+  value["settings"]["dataset"] = f"image_folder:{images}"
+  value["data"] = trained_data.describe(dataset)
+  artifacts.write_json(workdir / "config.json", value)
+
+
+def test_images_of_a_run_may_have_moved(tiny_run, tmp_path, caplog):
+  _run_on_a_folder(tiny_run, tmp_path, tmp_path / "before")
+  (tmp_path / "before").rename(tmp_path / "now")
+  with pytest.raises(FileNotFoundError, match="There is no folder .*before"):
+    reader.open_data(tmp_path)
+  place = reader.Place(image_folder=tmp_path / "now")
+  _, dataset = reader.open_data(tmp_path, place)
+  assert dataset.files("test")[0][0].startswith(str(tmp_path / "now" / "test"))
+  assert not caplog.records
+  (tmp_path / "now" / "train" / "bee" / "0.png").rename(
+      tmp_path / "now" / "train" / "bee" / "1.png"
+  )
+  reader.open_data(tmp_path, place)
+  assert "has changed since the run was trained" in caplog.text
+  (tmp_path / "now" / "train" / "bee").rename(
+      tmp_path / "now" / "train" / "cow"
+  )
+  (tmp_path / "now" / "test" / "bee").rename(tmp_path / "now" / "test" / "cow")
+  (tmp_path / "now" / "validation" / "bee" / "0.png").unlink()
+  (tmp_path / "now" / "validation" / "bee").rmdir()
+  with pytest.raises(ValueError, match="gone: bee; new: cow"):
+    reader.open_data(tmp_path, place)
+
+
+def test_place_of_data_of_another_kind_is_refused(tiny_run, tmp_path):
+  shutil.copy(tiny_run / "config.json", tmp_path / "config.json")
+  with pytest.raises(ValueError, match="a run on digits; --data_dir says"):
+    reader.open_data(tmp_path, reader.Place(image_folder=tmp_path))
+  _run_on_a_folder(tiny_run, tmp_path, tmp_path / "images")
+  with pytest.raises(ValueError, match="images in .*images: --image_folder"):
+    reader.open_data(tmp_path, reader.Place(data_dir=tmp_path))
+
+
+@pytest.mark.parametrize("chosen", [True, False, None])
+def test_images_are_decoded_as_they_were(tiny_run, tmp_path, chosen):
+  value = artifacts.read_json(tiny_run / "config.json")
+  assert value["settings"].pop("exif_orientation") is True
+  if chosen is not None:  # Runs of before took images as they are stored.
+    value["settings"]["exif_orientation"] = chosen
+  artifacts.write_json(tmp_path / "config.json", value)
+  _, dataset = reader.open_data(tmp_path)
+  assert dataset.decoding_rules.exif_orientation == bool(chosen)
 
 
 def test_data_of_other_classes_are_refused(tiny_run, tmp_path):

@@ -14,7 +14,7 @@ def fixture_folder(tmp_path):
   for name in ("train/ant", "train/bee", "test/bee"):
     (tmp_path / name).mkdir(parents=True)
     for i in range(12):
-      (tmp_path / name / f"{i}.jpg").touch()
+      (tmp_path / name / f"{i}.jpg").write_text(name)
   return tmp_path
 
 

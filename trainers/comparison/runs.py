@@ -62,7 +62,7 @@ class ComparisonRuns:
         have saved; its log says why.
       Stopped: after `request_stop`.
     """
-    self._check_same_recipe()
+    self._continue_same_recipe()
     # All, or none: a setting that does not fit is found before any work.
     configs = {trial: trial.config(self._settings) for trial in self._trials}
     artifacts.write_json(self._workdir / "recipe.json", self._settings)
@@ -103,11 +103,12 @@ class ComparisonRuns:
       for process in self._processes:
         process.terminate()
 
-  def _check_same_recipe(self):
+  def _continue_same_recipe(self):
     path = self._workdir / "recipe.json"
     if not path.exists():
       return
     theirs = artifacts.read_json(path, dict, writer="trainers.compare")
+    self._settings = records.continued(self._settings, theirs)
     found = records.differences(self._settings, theirs)
     if found:
       raise ValueError(
@@ -121,7 +122,7 @@ class ComparisonRuns:
     folder = self._workdir / trial.name
     folder.mkdir(parents=True, exist_ok=True)
     place = [f"--workdir={folder}"]
-    data = [f"--data_dir={config.data_dir}"]
+    data = records.place_flags(config)
     if not (folder / "model.keras").exists():
       self._call("train", records.to_flags(config) + place, folder)
     strategies = f"--strategies={','.join(trial.strategies())}"

@@ -18,7 +18,7 @@ def evaluate_run(
     workdir: str | os.PathLike,
     options: options_lib.Options,
     *,
-    data_dir: str | None = None,
+    place: reader.Place | None = None,
     max_bad_examples: int | None = None,
 ) -> dict[str, Any]:
   """Evaluates the network of a run's folder and writes the results.
@@ -26,7 +26,7 @@ def evaluate_run(
   Args:
     workdir: the folder.
     options: what to evaluate, and how.
-    data_dir: of the data sets; None for the run's.
+    place: of the run's data; None for where they were.
     max_bad_examples: how many may be skipped that cannot be read; None for any
       number.
 
@@ -48,7 +48,7 @@ def evaluate_run(
   run_folder.check_files(workdir, "config.json", options.model_file)
   path = options.output_path(workdir)
   writable.check_file(path, instead="--output")
-  settings, dataset = reader.open_data(workdir, data_dir=data_dir)
+  settings, dataset = reader.open_data(workdir, place or reader.Place())
   reference = None
   if options.reference is not None:
     reference = run_folder.read_reference(

@@ -40,6 +40,12 @@ class Config:
   image_size: int | None = _field(
       None, "Side in pixels to resize to", kind=int, lowest=1
   )
+  exif_orientation: bool = _field(
+      True, "Turn JPEG images as their EXIF block says; false: as stored"
+  )
+  max_image_pixels: int = _field(
+      50_000_000, "Images of more are not decoded, but bad examples", lowest=1
+  )
   augmentation: str = _field(
       "none", "Of training images", choices=sorted(image_data.AUGMENTATIONS)
   )

@@ -5,7 +5,6 @@ from typing import Any
 
 from absl import flags
 
-from file_io import path_flags
 from file_io import paths
 import image_data
 from trainers.settings import config as config_lib
@@ -18,11 +17,6 @@ _PRESET = flags.DEFINE_enum(
     None,
     sorted(presets.PRESETS),
     "A whole recipe; flags given beside it override its values.",
-)
-_IMAGE_FOLDER = path_flags.define(
-    "image_folder",
-    None,
-    "A folder train/CLASS/*.jpg (and val, test), instead of --dataset",
 )
 _SETTINGS = setting.settings_of(config_lib.Config)
 # Programs that train nothing have this flag, too.
@@ -71,11 +65,18 @@ def read_settings() -> dict[str, Any]:
       settings[name] = preset[name]
     else:
       settings[name] = each.read(name, values[name].value)
-  if _IMAGE_FOLDER.value:
+  image_folder = shared_flags.IMAGE_FOLDER.value
+  if image_folder:
     if values["dataset"].present:
       raise ValueError("Give --dataset or --image_folder, not both.")
-    folder = os.path.abspath(_IMAGE_FOLDER.value)
+    folder = os.path.abspath(image_folder)
     settings["dataset"] = image_data.FOLDER_PREFIX + folder
+  is_folder = settings["dataset"].startswith(image_data.FOLDER_PREFIX)
+  if is_folder and values["data_dir"].present:
+    raise ValueError(
+        "--data_dir is where TensorFlow Datasets has its data sets. Received "
+        f"beside {settings['dataset']}, which needs none: leave it out."
+    )
   if not paths.is_remote(settings["data_dir"]):
     settings["data_dir"] = os.path.abspath(settings["data_dir"])
   if settings["init_from"]:

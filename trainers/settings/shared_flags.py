@@ -5,6 +5,7 @@ import os
 from absl import flags
 
 from file_io import path_flags
+from run_data import reader
 
 WORKDIR = path_flags.define(
     "workdir",
@@ -24,3 +25,17 @@ DATA_DIR = path_flags.define_data(
     os.path.expanduser("~/tensorflow_datasets"),
     "The folder of the data sets prepared by TensorFlow Datasets.",
 )
+IMAGE_FOLDER = path_flags.define(
+    "image_folder",
+    None,
+    "A folder train/CLASS/*.jpg (and val, test) instead of --dataset; of a "
+    "run on such a folder, where it is now",
+)
+
+
+def place_of_data() -> reader.Place:
+  """Where the data of a finished run are, if flags say so."""
+  return reader.Place(
+      data_dir=DATA_DIR.value if DATA_DIR.present else None,
+      image_folder=IMAGE_FOLDER.value,
+  )

@@ -158,6 +158,14 @@ def test_modules_of_custom_layers_are_imported_first(
         ({"model": ""}, "Give --workdir or --model"),
         ({"model": "model.keras"}, "needs --dataset and --data_dir"),
         ({"model": "model.keras", "dataset": "digits"}, "needs --dataset and"),
+        (
+            {"model": "model.keras", "dataset": "digits", "image_folder": "x"},
+            "--dataset or --image_folder, not both",
+        ),
+        (
+            {"model": "model.keras", "image_folder": "x", "data_dir": "y"},
+            "Received for image_folder:/.*/x, which needs none",
+        ),
         ({"model": "model.keras", "data_dir": "x"}, "needs --dataset and"),
     ],
 )

@@ -133,6 +133,24 @@ def test_middle_of_encoded_images_is_served_as_evaluated(tmp_path):
   assert np.abs(answer["probabilities"] - other).max() > 1e-4
 
 
+def test_what_is_no_image_spoils_its_own_example(signatures):
+  images = gated_networks.images(2).astype(np.uint8)
+  first, second = (tf.io.encode_png(image).numpy() for image in images)
+  bomb = bytearray(first)
+  bomb[16:24] = (20_000).to_bytes(4, "big") * 2
+  wrong = [b"", b"\0\0\0\x18ftypheic", b"%PDF-1.7", b"text", bytes(bomb)]
+  answer = signatures["serving_bytes"](
+      image_bytes=tf.constant([first, *wrong, second])
+  )
+  alone = signatures["serving_bytes"](image_bytes=tf.constant([first, second]))
+  assert answer["classes"].numpy().tolist()[1:-1] == [-1] * 5
+  assert np.all(np.isnan(answer["probabilities"][1:-1]))
+  for name in ("classes", "probabilities"):
+    np.testing.assert_allclose(
+        tf.gather(answer[name], [0, 6]), alone[name], atol=1e-6
+    )
+
+
 @pytest.mark.parametrize("name", ["serving_default", "serving_bytes"])
 def test_an_empty_batch_gets_an_empty_answer(signatures, name):
   inputs = {"images": tf.zeros([0, 8, 8, 3])}

@@ -21,7 +21,7 @@ def _defined_flags():
 
 
 def test_fields_of_the_configuration_are_the_flags():
-  others = {"preset", "image_folder"}
+  others = {"preset"}
   assert {*FIELDS, *others} == {*_defined_flags(), "data_dir"}
 
 
@@ -185,3 +185,5 @@ def test_folder_of_images_takes_the_place_of_a_data_set(tmp_path):
   assert again == config
   with pytest.raises(ValueError, match="--dataset or --image_folder"):
     training_runs.config(f"--image_folder={tmp_path}", "--dataset=digits")
+  with pytest.raises(ValueError, match="needs none: leave it out"):
+    training_runs.config(f"--image_folder={tmp_path}", "--data_dir=x")

@@ -21,11 +21,18 @@ def test_differences_name_the_settings_but_not_where_the_data_lie():
   ]
 
 
+def test_images_may_have_moved_but_are_no_data_set():
+  ours = {"dataset": "image_folder:/a"}
+  assert not records.differences(ours, {"dataset": "image_folder:/b"})
+  assert records.differences(ours, {"dataset": "digits"})
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         (),
         ("--preset=cifar10_resnet110", "--seed=3", "--jit_compile"),
+        ("--image_folder=/photos", "--image_size=9"),
         (
             *("--gate=independent", "--always_open=0,2", "--image_size=9"),
             *("--initial_probability=0.3", "--gate_weight_decay=0.0"),
@@ -45,8 +52,13 @@ def test_flags_of_a_configuration_make_it_again(arguments):
 def test_runs_from_before_a_setting_may_be_continued():
   ours = dataclasses.asdict(_config())
   theirs = {k: v for k, v in ours.items() if k not in records.LATER}
+  assert ours["exif_orientation"]
+  ours = records.continued(ours, theirs)
+  assert not ours["exif_orientation"]
   assert not records.differences(ours, theirs)
+  assert records.continued(ours, {}) is ours
   ours["mixup"] = 0.2
+  assert records.continued(ours, theirs) == ours
   assert records.differences(ours, theirs) == ["mixup: 0.0 there, 0.2 here"]
 
 

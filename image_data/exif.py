@@ -1,0 +1,148 @@
+"""How a camera was held: EXIF's orientation of JPEG files, read in graphs."""
+
+import tensorflow as tf
+
+# Before the pixels, segments are 64 kB at most; who writes more than one in
+# front of the orientation is not looked behind.
+_MOST_BYTES = 2**17
+_EXIF = tuple(b"Exif\0\0")
+_START_OF_SCAN = 0xDA
+_APP1 = 0xE1
+_ORIENTATION = 0x0112
+_SHORT = 3
+
+
+def orientation(encoded: tf.Tensor) -> tf.Tensor:
+  """The orientation that a JPEG file says it is stored in.
+
+  Args:
+    encoded: bytes of an image file, string [].
+
+  Returns:
+    int32 [], 1 to 8; 1, as stored, where nothing (valid) is said, and of files
+    of other kinds.
+
+  References:
+    CIPA DC-008, sections 4.5 and 4.6.4.
+  """
+  return tf.cond(
+      tf.io.is_jpeg(encoded),
+      lambda: _of_jpeg(encoded),
+      lambda: tf.constant(1),
+  )
+
+
+def _of_jpeg(encoded):
+  head = tf.io.decode_raw(tf.strings.substr(encoded, 0, _MOST_BYTES), tf.uint8)
+  size = tf.size(head)
+
+  def is_before_pixels(place, start, end):
+    del end
+    # Not `&`: what lies behind the last byte cannot be looked at.
+    return tf.cond(
+        (start < 0) & (place + 10 <= size),
+        lambda: (head[place] == 0xFF) & (head[place + 1] != _START_OF_SCAN),
+        lambda: tf.constant(False),
+    )
+
+  def next_segment(place, start, end):
+    del start, end
+    segment = tf.cast(head[place + 1 : place + 10], tf.int32)
+    end = place + 2 + segment[1] * 256 + segment[2]
+    is_exif = (segment[0] == _APP1) & tf.reduce_all(segment[3:] == _EXIF[:6])
+    # A length that counts not even itself would go on for ever.
+    return tf.maximum(end, place + 4), tf.where(is_exif, place + 10, -1), end
+
+  _, start, end = tf.while_loop(
+      is_before_pixels,
+      next_segment,
+      (tf.constant(2), tf.constant(-1), tf.constant(0)),
+  )
+  return tf.cond(
+      start >= 0, lambda: _of_tiff(head[start:end]), lambda: tf.constant(1)
+  )
+
+
+def _of_tiff(block):
+  """The orientation in what follows on `Exif`; int32 []."""
+  # Of a block that is cut off, zeros follow: no tag is 0.
+  block = tf.cast(tf.pad(block, [[0, 16]]), tf.int32)
+  size = tf.size(block)
+  is_little = tf.reduce_all(block[:2] == tuple(b"II"))
+  is_big = tf.reduce_all(block[:2] == tuple(b"MM"))
+
+  def number(two):
+    first, second = two[..., 0], two[..., 1]
+    return tf.where(is_little, first + 256 * second, 256 * first + second)
+
+  # A table behind the first 64 kB would lie in another segment.
+  high, low = number(block[4:6]), number(block[6:8])
+  high, low = tf.where(is_little, low, high), tf.where(is_little, high, low)
+  table = tf.where((high == 0) & (low + 2 <= size), low, size - 2)
+  count = tf.minimum(number(block[table : table + 2]), (size - table - 2) // 12)
+  rows = tf.reshape(block[table + 2 :][: 12 * count], [count, 12])
+  is_it = (number(rows[:, :2]) == _ORIENTATION) & (
+      number(rows[:, 2:4]) == _SHORT
+  )
+  found = tf.concat([[1], tf.boolean_mask(number(rows[:, 8:10]), is_it)], 0)[-1]
+  is_valid = (is_little | is_big) & (found >= 1) & (found <= 8)
+  return tf.where(is_valid, found, 1)
+
+
+def _turns(value):
+  """Whether sides change places, and which sides are mirrored then."""
+  value = tf.convert_to_tensor(value)
+  mirrored = tf.reduce_any(value == [2, 3, 6, 7])
+  upside_down = tf.reduce_any(value == [3, 4, 7, 8])
+  return value >= 5, upside_down, mirrored
+
+
+def turned(image: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+  """An image as it was seen.
+
+  Args:
+    image: [height, width, channels] as stored.
+    value: its orientation, int32 [].
+
+  Returns:
+    The same, or [width, height, channels].
+  """
+  channels = image.shape[-1]
+  swaps, upside_down, mirrored = _turns(value)
+
+  def turn():
+    swapped = tf.cond(
+        swaps, lambda: tf.transpose(image, [1, 0, 2]), lambda: image
+    )
+    flags = tf.stack([upside_down, mirrored])
+    axes = tf.boolean_mask([0, 1], flags)
+    return tf.reverse(swapped, axes)
+
+  result = tf.cond(tf.equal(value, 1), lambda: image, turn)
+  return tf.ensure_shape(result, [None, None, channels])
+
+
+def turned_shape(shape: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+  """The shape of `turned`: int32 [3], of int32 [3]."""
+  return tf.where(_turns(value)[0], tf.gather(shape, [1, 0, 2]), shape)
+
+
+def stored_window(
+    window: tf.Tensor, shape: tf.Tensor, value: tf.Tensor
+) -> tf.Tensor:
+  """Where a part of `turned` is stored.
+
+  Args:
+    window: `[top, left, height, width]` in the turned image, int32 [4].
+    shape: of the turned image, int32 [3].
+    value: the orientation, int32 [].
+
+  Returns:
+    The same in the image as stored.
+  """
+  swaps, upside_down, mirrored = _turns(value)
+  top, left, height, width = tf.unstack(window)
+  top = tf.where(upside_down, shape[0] - top - height, top)
+  left = tf.where(mirrored, shape[1] - left - width, left)
+  stored = tf.stack([top, left, height, width])
+  return tf.where(swaps, tf.gather(stored, [1, 0, 3, 2]), stored)
