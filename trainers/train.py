@@ -22,7 +22,7 @@ import tensorflow as tf
 from file_io import endings
 from trainers.settings import config_from_flags
 from trainers.settings import shared_flags
-from trainers.training import distribution
+from trainers.training import cluster
 from trainers.training import dry_run
 from trainers.training import loop
 from trainers.training import run_checkpoints
@@ -42,6 +42,12 @@ _DATA_SERVICE = flags.DEFINE_string(
     None,
     "Dispatcher of a tf.data service that reads and augments, as in "
     "grpc://host:5000; its workers must reach --data_dir",
+)
+_CLUSTER_TIMEOUT = flags.DEFINE_integer(
+    "cluster_timeout",
+    600,
+    "Seconds that the workers of a job wait for each other at its start",
+    lower_bound=1,
 )
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run",
@@ -74,6 +80,7 @@ def main(argv: list[str]) -> None:
         checkpoint_steps=_CHECKPOINT_STEPS.value,
         max_bad_examples=shared_flags.MAX_BAD_EXAMPLES.value,
         data_service=_DATA_SERVICE.value,
+        cluster_timeout=_CLUSTER_TIMEOUT.value,
     )
   except FloatingPointError as error:
     sys.exit(f"trainers.train: {error}{_of_checkpoints()}")
@@ -91,7 +98,7 @@ def main(argv: list[str]) -> None:
         "The same command continues from the last checkpoint; SIGTERM saves "
         "one first.",
     )
-  except distribution.WorkerLost as error:
+  except cluster.WorkerLost as error:
     # Not `sys.exit`: TensorFlow's threads may wait for the worker that is gone.
     print(f"trainers.train: {error}", file=sys.stderr, flush=True)
     os._exit(training.WORKER_LOST_EXIT_CODE)

@@ -1,6 +1,6 @@
 """One worker of several that evaluate a stored data set together.
 
-    TF_CONFIG=... python -m tests.evaluating_worker DATA_DIR
+    TF_CONFIG=... python -m tests.helpers.evaluating_worker DATA_DIR
 
 Prints how many examples were counted, and the sums of their labels and of
 the labels' squares.

@@ -165,6 +165,45 @@ def test_killed_worker_ends_the_job_which_continues(
   _assert_same(tmp_path, whole)
 
 
+def test_worker_that_is_alone_says_so_and_gives_up(tmp_path, data_dir):
+  config, _ = _configs(2)
+  start = time.monotonic()
+  process = _start(
+      tmp_path,
+      data_dir,
+      *("--distribution=multi_worker", "--cluster_timeout=10"),
+      config=config,
+  )
+  (code,), ((_, printed),) = _finish([process])
+  assert code == 75, printed
+  other = config["cluster"]["worker"][1]
+  assert f"waits for {other}: for 10 seconds (--cluster_timeout)" in printed
+  assert "have joined within 10 seconds" in printed
+  assert time.monotonic() - start < 90
+
+
+def test_worker_without_the_checkpoints_is_refused_by_all(tmp_path, data_dir):
+  processes = _start_two(tmp_path / "shared", data_dir)
+  _wait_for_epochs(tmp_path / "shared", 1)
+  processes[1].send_signal(signal.SIGTERM)
+  codes, printed = _finish(processes)
+  assert codes == [143, 143], printed
+  processes = [
+      _start(
+          tmp_path / folder,
+          data_dir,
+          "--distribution=multi_worker",
+          config=config,
+      )
+      for folder, config in zip(("shared", "local"), _configs(2), strict=True)
+  ]
+  codes, printed = _finish(processes)
+  assert codes == [1, 1], printed
+  assert "Another worker does not have the checkpoint" in printed[0][1]
+  assert "on a disk that they share" in printed[1][1]
+  assert not (tmp_path / "shared" / "model.keras").exists()
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_evaluation_over_workers_counts_every_example_once(tmp_path, count):
   numbered_images.store(tmp_path, name="numbered", shapes=[(6, 8, 1)] * 50)
@@ -172,7 +211,9 @@ def test_evaluation_over_workers_counts_every_example_once(tmp_path, count):
   labels = np.array([int(label) for _, label in dataset.examples("train")])
   assert len(labels) % 8  # The last batch is smaller, uneven over workers.
   processes = [
-      _start_module("tests.evaluating_worker", str(tmp_path), config=config)
+      _start_module(
+          "tests.helpers.evaluating_worker", str(tmp_path), config=config
+      )
       for config in _configs(count)
   ]
   codes, printed = _finish(processes)

@@ -75,6 +75,26 @@ def validation_batches(
   return _with_labels_of_the_loss(config, dataset, batches)
 
 
+def check_readable(
+    batches: tf.data.Dataset, dataset: image_data.ImageDataset
+) -> None:
+  """Reads the first of the validation batches, where reading can fail.
+
+  Args:
+    batches: of `validation_batches`.
+    dataset: that they are of.
+
+  Raises:
+    ValueError: if there are images, and not one of them can be read.
+  """
+  if dataset.fits_in_memory("validation"):
+    return
+  if dataset.num_examples("validation") and not any(True for _ in batches):
+    raise ValueError(
+        "Not one of the validation images can be read. The log names them."
+    )
+
+
 def training_examples(
     config: config_lib.Config, dataset: image_data.ImageDataset, **options: Any
 ) -> tf.data.Dataset:

@@ -1,16 +1,16 @@
 """The `tf.distribute` strategy of a run."""
 
 from collections.abc import Callable
-from collections.abc import Iterator
-import contextlib
 import json
 import os
 
 import tensorflow as tf
 
+from trainers.training import cluster
+
 
 def make_strategy(
-    kind: str, *, num_virtual_devices: int = 1
+    kind: str, *, num_virtual_devices: int = 1, cluster_timeout: int = 600
 ) -> tf.distribute.Strategy:
   """Makes the strategy; call it before TensorFlow has used a device.
 
@@ -18,6 +18,7 @@ def make_strategy(
     kind: `auto` (mirrored where there are several devices), `one_device`,
       `mirrored`, or `multi_worker`: as many processes as `TF_CONFIG` names.
     num_virtual_devices: into how many the CPU is split.
+    cluster_timeout: seconds that several workers wait for each other.
 
   Returns:
     A `tf.distribute.Strategy`.
@@ -25,10 +26,13 @@ def make_strategy(
   Raises:
     ValueError: if `mirrored` finds one device only, or `multi_worker` no
       `TF_CONFIG` of several workers.
+    cluster.WorkerLost: if not all workers come.
   """
   if kind == "multi_worker":
-    _check_workers(os.environ.get("TF_CONFIG"))
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    workers, index = _read_workers(os.environ.get("TF_CONFIG"))
+    cluster.configure(len(workers), timeout=cluster_timeout)
+    with cluster.waiting(workers, index, timeout=cluster_timeout):
+      return tf.distribute.MultiWorkerMirroredStrategy()
   if num_virtual_devices > 1:
     cpu = tf.config.list_physical_devices("CPU")[0]
     existing = tf.config.get_logical_device_configuration(cpu) or []
@@ -52,7 +56,8 @@ def make_strategy(
   return tf.distribute.MirroredStrategy()
 
 
-def _check_workers(text):
+def _read_workers(text):
+  """The addresses of the job, and the index of this one's."""
   example = (
       '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
       '"task": {"type": "worker", "index": 0}}'
@@ -71,38 +76,43 @@ def _check_workers(text):
         f"TF_CONFIG names the task {task}; expected a worker from 0 to "
         f"{len(workers) - 1}, as in TF_CONFIG='{example}'."
     )
-
-
-class WorkerLost(Exception):
-  """Another worker of the job is gone, and so the job ends."""
-
-
-@contextlib.contextmanager
-def naming_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
-  """Says so where a collective of several workers fails.
-
-  Args:
-    strategy: a `tf.distribute.Strategy`.
-
-  Raises:
-    WorkerLost: in place of TensorFlow's errors, with several workers.
-  """
-  try:
-    yield
-  except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-      raise
-    raise WorkerLost(
-        "Another worker is gone: "
-        f"{str(error).splitlines()[0]}. Start all workers again with the same "
-        "command; they continue from the newest checkpoint."
-    ) from error
+  return workers, task[1]
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
   """Whether this process is the one that writes files: the first worker."""
   resolver = strategy.cluster_resolver
   return resolver is None or not resolver.task_id
+
+
+def sum_over_workers(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
+  """Adds up a number of each worker.
+
+  Args:
+    strategy: a `tf.distribute.Strategy`.
+
+  Returns:
+    A function, int -> int; of one process, the identity. With several workers
+    all must call it, as often as each other.
+  """
+  if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    return int
+
+  def add(number):
+    context = tf.distribute.get_replica_context()
+    # The sum goes where its terms are; an argument is nowhere yet.
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(number))
+
+  @tf.function
+  def total(number):
+    sums = strategy.run(add, args=(number,))
+    return strategy.experimental_local_results(sums)[0]
+
+  # Each of a worker's replicas brings the number; all have as many.
+  replicas = strategy.num_replicas_in_sync // num_workers(strategy)
+  return (
+      lambda number: int(total(tf.constant(int(number), tf.int64))) // replicas
+  )
 
 
 def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
@@ -112,20 +122,15 @@ def any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
     strategy: a `tf.distribute.Strategy`.
 
   Returns:
-    A function, bool -> bool. With several workers all must call it, as often
-    as each other.
+    A function, bool -> bool, as of `sum_over_workers`.
   """
-  if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-    return bool
+  total = sum_over_workers(strategy)
+  return lambda flag: total(bool(flag)) > 0
 
-  def count(flag):
-    context = tf.distribute.get_replica_context()
-    # The sum goes where its terms are; an argument is nowhere yet.
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(flag))
 
-  @tf.function
-  def total(flag):
-    counts = strategy.run(count, args=(flag,))
-    return strategy.experimental_local_results(counts)[0]
-
-  return lambda flag: bool(total(tf.constant(int(flag))) > 0)
+def num_workers(strategy: tf.distribute.Strategy) -> int:
+  """Processes of the job."""
+  resolver = strategy.cluster_resolver
+  if resolver is None or not resolver.task_type:
+    return 1
+  return resolver.cluster_spec().num_tasks("worker")

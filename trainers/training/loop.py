@@ -51,6 +51,7 @@ class Loop:
     self._checkpoints = checkpoints
     self._checkpoint_steps = checkpoint_steps
     self._files = files
+    self._history = []
     self._stop_requested = False
     self._any_worker = distribution.any_worker(model.distribute_strategy)
 
@@ -79,7 +80,7 @@ class Loop:
     Raises:
       Stopped: after `request_stop`, when the state is saved.
     """
-    history = [*history]
+    self._history = [*history]
     callbacks = keras.callbacks.CallbackList(
         callbacks,
         add_progbar=True,
@@ -93,11 +94,11 @@ class Loop:
     callbacks.on_train_begin()
     for epoch in range(position.epoch, self._epochs):
       first = position.step if epoch == position.epoch else 0
-      history.append(
+      self._history.append(
           self._run_epoch(batches, validation, epoch, first, callbacks)
       )
-      self._files.write_epoch(history)
-      self._checkpoints.save(run_checkpoints.Position(epoch + 1))
+      self._files.write_epoch(self._history)
+      self._save(run_checkpoints.Position(epoch + 1))
       if self._any_worker(self._stop_requested):
         raise Stopped
     callbacks.on_train_end()
@@ -140,9 +141,12 @@ class Loop:
       # At its end, an epoch is saved with its history.
       is_due = (step + 1) % self._checkpoint_steps == 0
       if stops or (is_due and step + 1 < self._steps_per_epoch):
-        self._checkpoints.save(run_checkpoints.Position(epoch, step + 1))
+        self._save(run_checkpoints.Position(epoch, step + 1))
       if stops:
         raise Stopped
+
+  def _save(self, position):
+    self._checkpoints.save(position, self._history)
 
   def _verbosity(self):
     if not self._files.is_chief:

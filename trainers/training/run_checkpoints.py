@@ -1,11 +1,14 @@
 """Checkpoints from which a run continues as if it had never stopped."""
 
+from collections.abc import Sequence
 import dataclasses
 import os
 import pathlib
 import re
 import shutil
 import tempfile
+import time
+from typing import Any
 
 from absl import logging
 import tensorflow as tf
@@ -36,6 +39,9 @@ _DAMAGES = (
     LookupError,
 )
 _WRITING = ".writing-"
+_HISTORY = "history.jsonl"
+# Of a network disk, the listing may be late.
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Position:
 class RunCheckpoints:
   """The checkpoints of one run, each a folder made whole and renamed in.
 
-  They hold the state of the network, noise generators, optimizer and metrics.
+  They hold the state of the network, noise generators, optimizer and metrics,
+  and the history of the run so far.
 
   Args:
     directory: where they lie.
@@ -78,8 +85,14 @@ class RunCheckpoints:
         variables=[variable.value for variable in variables]
     )
 
-  def save(self, position: Position) -> None:
+  def save(
+      self, position: Position, history: Sequence[dict[str, Any]] = ()
+  ) -> None:
     """Writes a checkpoint and removes the oldest, or warns that it cannot.
+
+    Args:
+      position: of the run.
+      history: the lines of its whole epochs.
 
     Raises:
       OSError: if it cannot be written; the others stay.
@@ -90,7 +103,7 @@ class RunCheckpoints:
         self._state.write(os.path.join(unused, "state"))
       return
     try:
-      self._write(position)
+      self._write(position, history)
     except (tf.errors.UnavailableError, tf.errors.AbortedError):
       raise  # Not the disk: another worker is gone.
     except (OSError, tf.errors.OpError) as error:
@@ -102,7 +115,12 @@ class RunCheckpoints:
     for old in existing(self._directory)[: -self._keep]:
       scratch.remove(old, "an old checkpoint")
 
-  def _write(self, position):
+  def history(self, position: Position) -> list[dict[str, Any]] | None:
+    """The history that was saved at a position; None in older checkpoints."""
+    path = self._target(position) / _HISTORY
+    return artifacts.read_json_lines(path) if path.exists() else None
+
+  def _write(self, position, history):
     self._directory.mkdir(parents=True, exist_ok=True)
     target = self._target(position)
     with scratch.folder(self._directory, _WRITING) as temporary:
@@ -112,6 +130,7 @@ class RunCheckpoints:
       artifacts.write_json(
           whole / "position.json", dataclasses.asdict(position)
       )
+      artifacts.write_json_lines(whole / _HISTORY, history)
       if target.exists():  # One at the end of an epoch, or a damaged one.
         target.rename(whole.with_name("replaced"))
       whole.rename(target)
@@ -149,6 +168,29 @@ class RunCheckpoints:
       )
     self._clean([], leftovers)
     return Position()
+
+  def restore_at(self, position: Position) -> None:
+    """Restores the checkpoint that another process has found.
+
+    Args:
+      position: where it is; nothing is read at the start.
+
+    Raises:
+      FileNotFoundError: if it does not come up within a minute.
+      OSError: if it cannot be read.
+      ValueError: if it is damaged.
+    """
+    if position == Position():
+      return
+    path = self._target(position)
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not (path / "position.json").exists():
+      if time.monotonic() > end:
+        raise FileNotFoundError(f"There is no {path} here.")
+      time.sleep(0.5)
+    damaged = {}
+    if self._read(path, damaged) is None:
+      raise ValueError(f"{path} cannot be read here: {damaged[path]}.")
 
   def _read(self, path, damaged):
     """Reads a checkpoint; None, and a line in `damaged`, if it is."""

@@ -8,6 +8,7 @@ import pathlib
 import sys
 from typing import Any
 
+from absl import logging
 import keras
 import numpy as np
 
@@ -73,29 +74,68 @@ def history_path(workdir: str | os.PathLike) -> pathlib.Path:
   return pathlib.Path(workdir) / "history.jsonl"
 
 
+def read_history(workdir: str | os.PathLike) -> list[dict[str, Any]]:
+  """The history that the folder holds.
+
+  Raises:
+    ValueError: if a line is none of a history; names the file.
+  """
+  return artifacts.read_json_lines(
+      history_path(workdir), {"val_accuracy": object}, writer="trainers.train"
+  )
+
+
+def restore_history(
+    workdir: str | os.PathLike, history: list[dict[str, Any]]
+) -> None:
+  """Writes the history as the checkpoint has it, where the file has less.
+
+  Args:
+    workdir: the folder of the run.
+    history: its lines.
+  """
+  path = history_path(workdir)
+  try:
+    found = read_history(workdir)
+  except ValueError:
+    found = []
+  if found[: len(history)] != history:
+    logging.warning(
+        "%s is not that of the run; it is written again from the checkpoint, "
+        "up to epoch %d.",
+        path,
+        len(history),
+    )
+    artifacts.write_json_lines(path, history)
+
+
 def _is_best(history):
   """Whether the last epoch's validation accuracy is above all before."""
   *before, last = (line["val_accuracy"] or 0.0 for line in history)
   return last > max(before, default=-1.0)
 
 
-def check_same_run(
+def settings_to_continue(
     config: config_lib.Config, workdir: str | os.PathLike
-) -> None:
-  """Refuses a folder that holds a run of other settings.
+) -> config_lib.Config:
+  """The settings that a folder's run goes on by; the given ones if it is new.
+
+  They differ where a run is older than a setting: see `records.continued`.
 
   Raises:
-    ValueError: names the differences.
+    ValueError: if the run has other settings; names the differences.
   """
   theirs = reader.read_settings(workdir)
   if not theirs:
-    return
-  found = records.differences(dataclasses.asdict(config), theirs)
+    return config
+  ours = records.continued(dataclasses.asdict(config), theirs)
+  found = records.differences(ours, theirs)
   if found:
     raise ValueError(
         f"{workdir} holds a run of other settings: {'; '.join(found)}. Give "
         "the same flags to continue it, or another --workdir."
     )
+  return config_lib.Config(**ours)
 
 
 def write_config(

@@ -17,11 +17,13 @@ import pgates
 from run_data import reader
 from trainers.settings import config as config_lib
 from trainers.training import batches
+from trainers.training import cluster
 from trainers.training import distribution
 from trainers.training import gate_probe
 from trainers.training import loop as loop_lib
 from trainers.training import networks
 from trainers.training import optimization
+from trainers.training import restoring
 from trainers.training import run_checkpoints
 from trainers.training import run_files
 from trainers.training import tensorboard
@@ -40,6 +42,7 @@ def run(
     checkpoint_steps: int = 1000,
     max_bad_examples: int | None = None,
     data_service: str | None = None,
+    cluster_timeout: int = 600,
 ) -> None:
   """Trains the network of a configuration, or continues where it was.
 
@@ -56,6 +59,7 @@ def run(
     checkpoint_steps: after how many steps within an epoch one is written.
     max_bad_examples: how many may be skipped; None for any number.
     data_service: address of a `tf.data` service's dispatcher, or None.
+    cluster_timeout: seconds that several workers wait for each other.
 
   Raises:
     ValueError: if the folder holds another run, a setting does not fit, or
@@ -65,11 +69,11 @@ def run(
       of the data set is damaged; or if another process has the folder.
     loop.Stopped: after SIGTERM or SIGHUP (of any worker), when the state is
       saved.
-    distribution.WorkerLost: if another worker is gone.
+    cluster.WorkerLost: if another worker is gone, or never came.
     FloatingPointError: if a loss is not finite.
   """
   workdir = pathlib.Path(workdir).expanduser()
-  run_files.check_same_run(config, workdir)
+  config = run_files.settings_to_continue(config, workdir)
   if data_service and config.distribution == "multi_worker":
     raise ValueError(
         "--data_service is for one process: several workers would not agree "
@@ -77,7 +81,9 @@ def run(
     )
   keras.config.set_dtype_policy(config.precision)
   strategy = distribution.make_strategy(
-      config.distribution, num_virtual_devices=config.num_virtual_devices
+      config.distribution,
+      num_virtual_devices=config.num_virtual_devices,
+      cluster_timeout=cluster_timeout,
   )
   is_chief = distribution.is_chief(strategy)
   if is_chief:
@@ -86,7 +92,7 @@ def run(
   bad_examples = image_data.BadExamples(max_bad_examples)
   with (
       locks.only_one(workdir) if is_chief else contextlib.nullcontext(),
-      distribution.naming_lost_workers(strategy),
+      cluster.naming_lost_workers(strategy),
       bad_examples.explained(),
   ):
     opened = _Opened(config, strategy, workdir, bad_examples)
@@ -111,7 +117,9 @@ class _Opened:
     self._bad_examples = bad_examples
     self._is_chief = distribution.is_chief(strategy)
     self._dataset = image_data.open_dataset(
-        config.dataset, data_dir=config.data_dir
+        config.dataset,
+        data_dir=config.data_dir,
+        decoding_rules=reader.decoding_rules(dataclasses.asdict(config)),
     )
     reader.check_to_continue(workdir, self._dataset)
     begins = not run_checkpoints.existing(workdir / "checkpoints")
@@ -138,7 +146,7 @@ class _Opened:
         keep=keep_checkpoints,
         writes=self._is_chief,
     )
-    position = checkpoints.restore()
+    position = restoring.restore(checkpoints, self.model)
     train, validation = self._batches(position, data_service)
     loop = loop_lib.Loop(
         self.model,
@@ -153,16 +161,17 @@ class _Opened:
           f"Continuing after epoch {position.epoch}, step {position.step}.",
           flush=True,
       )
-    path = run_files.history_path(self._workdir)
-    history = artifacts.read_json_lines(
-        path, {"val_accuracy": object}, writer="trainers.train"
-    )
+    history = checkpoints.history(position)
+    if history is not None and self._is_chief:
+      run_files.restore_history(self._workdir, history)
+    if history is None:  # An older checkpoint, or none.
+      history = run_files.read_history(self._workdir)[: position.epoch]
     with endings.handling(lambda *_: loop.request_stop()):
       loop.run(
           train,
           validation,
           position=position,
-          history=history[: position.epoch],
+          history=history,
           callbacks=_callbacks(self._config, self._steps_per_epoch),
       )
 
@@ -177,6 +186,7 @@ class _Opened:
     validation = batches.validation_batches(
         self._config, self._dataset, bad_examples=self._bad_examples
     )
+    batches.check_readable(validation, self._dataset)
     return train, validation
 
   def _files(self):

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import image_data
+from tests.helpers import damaged_images
 from tests.helpers import training_runs
 from trainers.training import batches
 
@@ -67,3 +68,20 @@ def test_validation_is_not_mixed(dataset):
   )
   np.testing.assert_array_equal(images, plain)
   np.testing.assert_array_equal(labels, np.eye(10)[classes])
+
+
+def test_validation_images_of_which_none_can_be_read_are_an_error(tmp_path):
+  damaged_images.store_folder(tmp_path)
+  config = training_runs.config(
+      f"--image_folder={tmp_path}", "--image_size=8", "--gate=none"
+  )
+
+  def check():
+    folder = image_data.ImageFolder(tmp_path)
+    batches.check_readable(batches.validation_batches(config, folder), folder)
+
+  check()
+  for path in tmp_path.glob("val/*/*.jpg"):
+    path.write_bytes(b"not an image")
+  with pytest.raises(ValueError, match="Not one of the validation images"):
+    check()

@@ -224,11 +224,17 @@ def test_checkpoints_within_an_epoch_come_every_so_many_steps(
   monkeypatch.setattr(
       run_checkpoints.RunCheckpoints,
       "save",
-      lambda self, position: saved.append((position.epoch, position.step)),
+      lambda self, position, history: saved.append(
+          (position.epoch, position.step, len(history))
+      ),
   )
   monkeypatch.setattr(sys.modules[__name__], "STEPS", 5)
   _run(tmp_path, checkpoint_steps=2)
-  assert saved == [(0, 2), (0, 4), (1, 0), (1, 2), (1, 4), (2, 0)]
+  assert [position[:2] for position in saved] == [
+      *((0, 2), (0, 4), (1, 0), (1, 2), (1, 4), (2, 0))
+  ]
+  # The history is that of whole epochs.
+  assert [lines for _, _, lines in saved] == [0, 0, 1, 1, 1, 2]
 
 
 # What an epoch's end writes, in order: a kill before and after each.

@@ -386,3 +386,15 @@ def test_folder_that_tensorflow_takes_for_a_pattern_is_its_own(tmp_path, name):
   fresh = training_runs.small_model(seed=1)
   assert _checkpoints(tmp_path / name, fresh).restore() == Position(0, 1)
   assert _state(fresh) == state
+
+
+def test_checkpoint_holds_the_history(tmp_path):
+  checkpoints = _checkpoints(tmp_path, training_runs.small_model())
+  lines = [{"epoch": 1, "val_accuracy": 0.5}]
+  checkpoints.save(Position(1, 0), lines)
+  assert checkpoints.history(Position(1, 0)) == lines
+  # As in a checkpoint of an older version.
+  (path,) = tmp_path.glob("step-*/history.jsonl")
+  path.unlink()
+  assert checkpoints.restore() == Position(1, 0)
+  assert checkpoints.history(Position(1, 0)) is None

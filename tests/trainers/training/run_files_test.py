@@ -89,13 +89,25 @@ def test_other_workers_write_nothing(tmp_path):
 
 def test_folder_of_other_settings_is_refused(tmp_path):
   config = training_runs.config("--seed=1")
-  run_files.check_same_run(config, tmp_path)  # There is none yet.
+  # There is none yet.
+  assert run_files.settings_to_continue(config, tmp_path) == config
   settings = dataclasses.asdict(config)
   artifacts.write_json(tmp_path / "config.json", {"settings": settings})
-  run_files.check_same_run(config, tmp_path)
+  assert run_files.settings_to_continue(config, tmp_path) == config
   other = dataclasses.replace(config, seed=2)
   with pytest.raises(ValueError, match="seed: 1 there, 2 here"):
-    run_files.check_same_run(other, tmp_path)
+    run_files.settings_to_continue(other, tmp_path)
+
+
+@pytest.mark.parametrize("flags", [(), ("--noexif_orientation",)])
+def test_run_from_before_a_setting_goes_on_as_it_began(tmp_path, flags):
+  config = training_runs.config(*flags)
+  settings = dataclasses.asdict(config)
+  del settings["exif_orientation"]
+  artifacts.write_json(tmp_path / "config.json", {"settings": settings})
+  received = run_files.settings_to_continue(config, tmp_path)
+  assert not received.exif_orientation
+  assert received == dataclasses.replace(config, exif_orientation=False)
 
 
 def test_config_is_written_once(data_dir, tmp_path):
@@ -107,3 +119,23 @@ def test_config_is_written_once(data_dir, tmp_path):
   assert value["versions"]["keras"] == keras.__version__
   run_files.write_config(training_runs.config("--seed=2"), dataset, tmp_path)
   assert artifacts.read_json(tmp_path / "config.json") == value
+
+
+@pytest.mark.parametrize(
+    ("content", "is_kept"),
+    [
+        (None, False),
+        ('{"epoch": 1, "val_accuracy": null}\n{"epo', False),
+        ('{"epoch": 2, "val_accuracy": null}\n', False),
+        ('{"epoch": 1, "val_accuracy": null}\n{"epoch": 2, "val_accuracy": null}\n', True),
+    ],
+)
+def test_history_that_is_lost_or_damaged_is_that_of_the_checkpoint(
+    tmp_path, caplog, content, is_kept
+):
+  path = tmp_path / "history.jsonl"
+  if content is not None:
+    path.write_text(content)
+  run_files.restore_history(tmp_path, [{"epoch": 1, "val_accuracy": None}])
+  assert ("is not that of the run" in caplog.text) != is_kept
+  assert path.read_text() == (content if is_kept else '{"epoch": 1, "val_accuracy": null}\n')

@@ -108,15 +108,15 @@ def _files(folder):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["plain"]
+    ("name", "history"),
+    [("plain", "whole"), ("plain", "lost")]
     + [
-        pytest.param(name, marks=pytest.mark.slow)
+        pytest.param(name, "whole", marks=pytest.mark.slow)
         for name in ("averaged", "replicas")
     ],
 )
 def test_run_stopped_by_sigterm_continues_as_one_never_stopped(
-    runs, data_dir, tmp_path, name
+    runs, data_dir, tmp_path, name, history
 ):
   config = _config(data_dir, *RUNS[name])
   stop = training_runs.SigtermAt(
@@ -127,6 +127,8 @@ def test_run_stopped_by_sigterm_continues_as_one_never_stopped(
       training.run(config, tmp_path)
   assert len(training_runs.history(tmp_path)) == 1
   assert not (tmp_path / "model.keras").exists()
+  if history == "lost":
+    (tmp_path / "history.jsonl").unlink()
   training.run(config, tmp_path)
   whole, _ = runs(name)
   assert training_runs.history(tmp_path) == training_runs.history(whole)
@@ -277,7 +279,8 @@ def test_folder_of_other_settings_is_refused_before_any_work(
 
 def test_same_settings_with_data_elsewhere_are_the_same_run(runs):
   folder, _ = runs("plain")
-  run_files.check_same_run(_config("/elsewhere", *RUNS["plain"]), folder)
+  config = _config("/elsewhere", *RUNS["plain"])
+  assert run_files.settings_to_continue(config, folder) == config
 
 
 def test_damaged_config_is_an_error_that_names_it(data_dir, tmp_path):
