@@ -99,7 +99,7 @@ _FLAGS = (
     _option(flags.DEFINE_string, "dataset", "Default: the run's"),
     _option(path_flags.define_data, "data_dir", "Default: the run's"),
     _option(
-        flags.DEFINE_string,
+        path_flags.define,
         "image_folder",
         "A folder train/CLASS/*.jpg (and val, test) instead of --dataset; of a "
         "run on such a folder, where it is now",

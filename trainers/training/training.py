@@ -8,7 +8,6 @@ import signal
 
 import keras
 
-from file_io import artifacts
 from file_io import endings
 from file_io import locks
 from file_io import writable

@@ -121,13 +121,18 @@ def test_config_is_written_once(data_dir, tmp_path):
   assert artifacts.read_json(tmp_path / "config.json") == value
 
 
+FIRST, SECOND = (
+    f'{{"epoch": {epoch}, "val_accuracy": null}}\n' for epoch in (1, 2)
+)
+
+
 @pytest.mark.parametrize(
     ("content", "is_kept"),
     [
         (None, False),
-        ('{"epoch": 1, "val_accuracy": null}\n{"epo', False),
-        ('{"epoch": 2, "val_accuracy": null}\n', False),
-        ('{"epoch": 1, "val_accuracy": null}\n{"epoch": 2, "val_accuracy": null}\n', True),
+        (FIRST + SECOND[:7], False),
+        (SECOND, False),
+        (FIRST + SECOND, True),
     ],
 )
 def test_history_that_is_lost_or_damaged_is_that_of_the_checkpoint(
@@ -138,4 +143,4 @@ def test_history_that_is_lost_or_damaged_is_that_of_the_checkpoint(
     path.write_text(content)
   run_files.restore_history(tmp_path, [{"epoch": 1, "val_accuracy": None}])
   assert ("is not that of the run" in caplog.text) != is_kept
-  assert path.read_text() == (content if is_kept else '{"epoch": 1, "val_accuracy": null}\n')
+  assert path.read_text() == (content if is_kept else FIRST)
