@@ -54,6 +54,29 @@ def decode(
   return _decoded(encoded, header, channels, rules)
 
 
+def decode_or_zeros(
+    encoded: tf.Tensor, *, channels: int, rules: DecodingRules = _RULES
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Decodes an image, where its first bytes are those of one.
+
+  Args:
+    encoded: as of `decode`.
+    channels: as of `decode`.
+    rules: of decoding.
+
+  Returns:
+    `can_be_read`, bool [], and the image; one black pixel where it is False.
+  """
+  header = headers.read(encoded)
+  is_read = _can_be_read(header, rules)
+  image = tf.cond(
+      is_read,
+      lambda: _decoded(encoded, header, channels, rules),
+      lambda: tf.zeros([1, 1, channels], tf.uint8),
+  )
+  return is_read, tf.ensure_shape(image, [None, None, channels])
+
+
 def can_be_read(encoded: tf.Tensor, rules: DecodingRules = _RULES) -> tf.Tensor:
   """Whether the first bytes of a file are of an image that is decoded.
 

@@ -5,17 +5,32 @@ from typing import NamedTuple
 import tensorflow as tf
 
 UNKNOWN, JPEG, PNG, GIF, BMP, WEBP = range(6)
-_MAGIC = {
-    JPEG: b"\xff\xd8\xff",
-    PNG: b"\x89PNG\r\n\x1a\n",
-    GIF: b"GIF8",
-    BMP: b"BM",
-    WEBP: b"RIFF",
-}
 # Of pixels that are places in a palette, in BMP files.
 PALETTE_BITS = (1, 4, 8)
 # All headers but JPEG's lie within.
 _NUM_BYTES = 64
+# Numbers of so many bytes, the lowest first; the highest, where it is negative.
+_NUMBERS = {
+    "magic": (0, 4),
+    "png": (4, 4),
+    "png_width": (16, -4),
+    "png_height": (20, -4),
+    "gif_width": (6, 2),
+    "gif_height": (8, 2),
+    "bmp_header": (14, 4),
+    "bmp_width": (18, 4),
+    "bmp_height": (22, 4),
+    "bmp_bits": (28, 2),
+    "bmp_compression": (30, 4),
+    "riff": (8, 4),
+    "webp": (12, 4),
+    "webp_flags": (20, 1),
+    "lossless": (21, 4),
+    "lossy_width": (26, 2),
+    "lossy_height": (28, 2),
+    "extended_width": (24, 3),
+    "extended_height": (27, 3),
+}
 
 
 class Header(NamedTuple):
@@ -39,6 +54,8 @@ class Header(NamedTuple):
 def read(encoded: tf.Tensor) -> Header:
   """Reads the header of a file.
 
+  Few operations, for a SavedModel holds them: all numbers are made at once.
+
   Args:
     encoded: bytes of the file, string []. Where the header of a JPEG file is
       damaged, an InvalidArgumentError is raised when it is run.
@@ -46,42 +63,26 @@ def read(encoded: tf.Tensor) -> Header:
   Returns:
     A `Header`.
   """
-  # Zeros follow on the end of the file.
-  padded = tf.strings.join(
-      [tf.strings.substr(encoded, 0, _NUM_BYTES), b"\0" * _NUM_BYTES]
+  said = _numbers(encoded)
+  kind = _kind(said)
+  is_bmp, is_webp = kind == BMP, kind == WEBP
+  bits, compression = said["bmp_bits"], said["bmp_compression"]
+  has_palette = tf.reduce_any(bits == PALETTE_BITS)
+  # Headers of OS/2 are shorter. 3: three masks, as PIL writes 32 bits.
+  is_bmp_read = (
+      (said["bmp_header"] >= 40)
+      & ((compression == 0) | ((compression == 3) & (bits == 32)))
+      & (has_palette | (bits == 24) | (bits == 32))
   )
-  head = tf.io.decode_raw(padded, tf.uint8)[:_NUM_BYTES]
-  head = tf.cast(tf.ensure_shape(head, [_NUM_BYTES]), tf.int64)
-  kind = _kind(head)
-  height, width, is_read, has_palette = tf.unstack(
-      tf.switch_case(
-          kind,
-          {
-              UNKNOWN: lambda: tf.zeros([4], tf.int64),
-              JPEG: lambda: _of_jpeg(encoded),
-              PNG: lambda: _said(_big(head, 20, 4), _big(head, 16, 4)),
-              GIF: lambda: _said(_little(head, 8, 2), _little(head, 6, 2)),
-              BMP: lambda: _of_bmp(head),
-              WEBP: lambda: _of_webp(head),
-          },
-      )
+  # TensorFlow writes beyond its memory where it decodes animations.
+  is_extended = said["webp"] == _number(b"VP8X")
+  is_animated = is_extended & (said["webp_flags"] // 2 % 2 == 1)
+  return Header(
+      kind,
+      tf.reduce_prod(tf.cast(_sides(encoded, said, kind), tf.float64)),
+      (kind != UNKNOWN) & (is_bmp_read | ~is_bmp) & ~(is_animated & is_webp),
+      has_palette & is_bmp,
   )
-  num_pixels = tf.cast(height, tf.float64) * tf.cast(width, tf.float64)
-  return Header(kind, num_pixels, is_read > 0, has_palette > 0)
-
-
-def _kind(head):
-  """int32 []."""
-  kinds = tf.stack([_says(head, magic) for magic in _MAGIC.values()])
-  found = tf.reduce_sum(tf.where(kinds, list(_MAGIC), UNKNOWN))
-  # Sound is in RIFF files, too.
-  is_image = _says(head, b"WEBP", 8) | (found != WEBP)
-  return tf.where(is_image, found, UNKNOWN)
-
-
-def _said(height, width, is_read=True, has_palette=False):
-  values = (height, width, is_read, has_palette)
-  return tf.stack([tf.cast(each, tf.int64) for each in values])
 
 
 def number(values: tf.Tensor) -> tf.Tensor:
@@ -89,51 +90,64 @@ def number(values: tf.Tensor) -> tf.Tensor:
   return tf.reduce_sum(values * [256**i for i in range(values.shape[0])])
 
 
-def _says(head, text, at=0):
-  return tf.reduce_all(head[at : at + len(text)] == tuple(text))
-
-
-def _little(head, start, size):
-  return number(head[start : start + size])
-
-
-def _big(head, start, size):
-  return number(head[start : start + size][::-1])
-
-
-def _of_jpeg(encoded):
-  height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(encoded))
-  return _said(height, width)
-
-
-def _of_bmp(head):
-  width, height = _signed(_little(head, 18, 4)), _signed(_little(head, 22, 4))
-  bits, compression = _little(head, 28, 2), _little(head, 30, 4)
-  # Headers of OS/2 are shorter. 3: three masks, as PIL writes 32 bits.
-  is_plain = (compression == 0) | ((compression == 3) & (bits == 32))
-  has_palette = tf.reduce_any(bits == PALETTE_BITS)
-  is_read = (
-      is_plain
-      & (_little(head, 14, 4) >= 40)
-      & (has_palette | (bits == 24) | (bits == 32))
+def _numbers(encoded):
+  """`_NUMBERS` of a file, int64 [] each, by name."""
+  # Zeros follow on the end of the file.
+  padded = tf.strings.join(
+      [tf.strings.substr(encoded, 0, _NUM_BYTES), b"\0" * (_NUM_BYTES + 1)]
   )
-  # A negative height counts from above.
-  return _said(tf.abs(height), width, is_read, has_palette)
+  head = tf.cast(tf.io.decode_raw(padded, tf.uint8), tf.int64)
+  places = []
+  for start, size in _NUMBERS.values():
+    bytes_of = list(range(start, start + abs(size)))[:: 1 if size > 0 else -1]
+    places.append((bytes_of + 4 * [_NUM_BYTES])[:4])  # There is a zero.
+  parts = tf.gather(head, places) * [256**i for i in range(4)]
+  sums = tf.unstack(tf.reduce_sum(parts, axis=1))
+  return dict(zip(_NUMBERS, sums, strict=True))
 
 
-def _signed(value):
-  return tf.where(value >= 2**31, value - 2**32, value)
+def _number(text):
+  return int.from_bytes(text, "little")
 
 
-def _of_webp(head):
-  # 14 bits each in the lossy and the lossless kind.
-  bits = _little(head, 21, 4)
-  lossless = (bits // 2**14 % 2**14 + 1, bits % 2**14 + 1)
-  lossy = (_little(head, 28, 2) % 2**14, _little(head, 26, 2) % 2**14)
-  extended = (_little(head, 27, 3) + 1, _little(head, 24, 3) + 1)
-  is_extended = _says(head, b"VP8X", 12)
-  sides = tf.where(_says(head, b"VP8L", 12), lossless, lossy)
-  height, width = tf.unstack(tf.where(is_extended, extended, sides))
-  # TensorFlow writes beyond its memory where it decodes animations.
-  is_animated = is_extended & (head[20] // 2 % 2 == 1)
-  return _said(height, width, ~is_animated)
+def _kind(said):
+  """int32 []."""
+  first = said["magic"]
+  is_kind = {
+      JPEG: first % 2**24 == _number(b"\xff\xd8\xff"),
+      PNG: (first == _number(b"\x89PNG"))
+      & (said["png"] == _number(b"\r\n\x1a\n")),
+      GIF: first == _number(b"GIF8"),
+      BMP: first % 2**16 == _number(b"BM"),
+      # Sound is in RIFF files, too.
+      WEBP: (first == _number(b"RIFF")) & (said["riff"] == _number(b"WEBP")),
+  }
+  kinds = tf.stack([*is_kind.values()])
+  return tf.reduce_sum(tf.where(kinds, [*is_kind], UNKNOWN))
+
+
+def _sides(encoded, said, kind):
+  """Height and width, int64 [2]."""
+  bmp = tf.stack([said["bmp_height"], said["bmp_width"]])
+  # 14 bits each in the lossy and the lossless kind of WebP.
+  bits = said["lossless"]
+  lossless = [bits // 2**14 % 2**14 + 1, bits % 2**14 + 1]
+  lossy = [said["lossy_height"] % 2**14, said["lossy_width"] % 2**14]
+  extended = [said["extended_height"] + 1, said["extended_width"] + 1]
+  webp = tf.where(said["webp"] == _number(b"VP8L"), lossless, lossy)
+  webp = tf.where(said["webp"] == _number(b"VP8X"), extended, webp)
+  jpeg = tf.cond(
+      kind == JPEG,
+      lambda: tf.io.extract_jpeg_shape(encoded)[:2],
+      lambda: tf.zeros([2], tf.int32),
+  )
+  by_kind = {
+      UNKNOWN: tf.zeros([2], tf.int64),
+      JPEG: tf.cast(jpeg, tf.int64),
+      PNG: tf.stack([said["png_height"], said["png_width"]]),
+      GIF: tf.stack([said["gif_height"], said["gif_width"]]),
+      # A negative height counts from above.
+      BMP: tf.abs(tf.where(bmp >= 2**31, bmp - 2**32, bmp)),
+      WEBP: webp,
+  }
+  return tf.stack([*by_kind.values()])[kind]

@@ -94,6 +94,9 @@ class EvaluationPreparation:
       image = decoding.decode(
           image, channels=self.image_shape[-1], rules=self.rules
       )
+    return self._resized(image)
+
+  def _resized(self, image):
     if self.center_crop:
       return resizing.center_crop(image, self.image_shape[0])
     return resizing.resize(image, self.image_shape[:2])
@@ -107,11 +110,11 @@ class EvaluationPreparation:
     Returns:
       float32 `image_shape`, in [0, 255], or NaN.
     """
-    return tf.cond(
-        decoding.can_be_read(encoded, self.rules),
-        lambda: tf.ensure_shape(self(encoded), self.image_shape),
-        lambda: tf.fill(self.image_shape, float("nan")),
+    is_read, image = decoding.decode_or_zeros(
+        encoded, channels=self.image_shape[-1], rules=self.rules
     )
+    prepared = tf.ensure_shape(self._resized(image), self.image_shape)
+    return tf.where(is_read, prepared, float("nan"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """SavedModels without what every loader computes again, or nobody reads.
 
 TensorFlow writes the shape of each tensor beside it, copies results by
-`Identity`, and names each node by the whole path to it. In a network of many
-small blocks this is a tenth of the weights.
+`Identity`, repeats constants, and names each node by the whole path to it. In a
+network of many small blocks this is a tenth of the weights.
 """
 
 import os
@@ -12,6 +12,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 # No loader infers through them what shapes a function returns.
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+# Of a constant that is worth a look, in bytes.
+_SMALL = 1024
 # Errors of these give their names.
 _CHECKS = ("Assert", "EnsureShape")
 
@@ -66,7 +68,7 @@ def _drop_names_of_arguments(function):
 
 
 def _drop_copies(function):
-  """Drops each `Identity` that nothing waits for."""
+  """Drops each `Identity` that nothing waits for, and repeated constants."""
   controls = {t[1:] for n in function.node_def for t in n.input if t[0] == "^"}
   controls |= set(function.control_ret.values())
   sources = {
@@ -76,6 +78,16 @@ def _drop_copies(function):
       and len(node.input) == 1
       and node.name not in controls
   }
+
+  constants = {}
+  for node in function.node_def:
+    # Weights are never alike.
+    is_plain = node.op == "Const" and not node.input
+    if is_plain and node.name not in controls and node.ByteSize() < _SMALL:
+      value = node.attr["value"].SerializeToString(deterministic=True)
+      first = constants.setdefault(value, node.name)
+      if first != node.name:
+        sources[f"{node.name}:output:0"] = f"{first}:output:0"
 
   def source(tensor):
     while tensor in sources:

@@ -10,6 +10,7 @@ from export.saved_model import serving
 from tests.helpers import served_models
 from tests.helpers import server_loader
 
+_PNG = tf.io.encode_png(np.zeros((8, 8, 1), np.uint8)).numpy()
 _IMAGES = np.zeros((2, 8, 8, 1), np.float32)
 _BAD = {
     "rank": (
@@ -56,8 +57,9 @@ _BAD = {
         r"\[1,1\] is not compatible(?s:.*)node shape_of_image_bytes",
     ),
     "no_image": (
-        ("serving_bytes", {"image_bytes": np.array([b"none"])}),
-        "Unknown image file format",
+        # Cut off behind its header.
+        ("serving_bytes", {"image_bytes": np.array([_PNG[:60]])}),
+        "Invalid PNG",
     ),
 }
 
@@ -65,6 +67,10 @@ _BAD = {
 # Requests that are answered, though not every example has an answer.
 _ODD = {
     "empty": ("serving_default", {"images": _IMAGES[:0]}),
+    "other_file": (
+        "serving_bytes",
+        {"image_bytes": np.array([_PNG, b"none"])},
+    ),
     "nan": (
         "serving_default",
         {"images": np.stack([_IMAGES[0], _IMAGES[0] + np.nan])},
@@ -97,7 +103,7 @@ def loaded(path, received):
 
 def test_what_has_no_answer_leaves_its_neighbours_theirs(received):
   assert received["empty"]["probabilities"].shape == (0, 10)
-  for name in ("nan", "threshold"):
+  for name in ("other_file", "nan", "threshold"):
     classes = received[name]["classes"]
     assert classes[0] >= 0 and classes[1] == serving.INVALID_CLASS
     missing = np.isnan(received[name]["probabilities"])

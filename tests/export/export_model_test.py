@@ -70,6 +70,7 @@ GIVEN = {
     "--quantization=int8,none": {"quantization": ["int8", "none"]},
     "--dataset=cifar10": {"dataset": "cifar10"},
     "--data_dir=gs://b/data": {"data_dir": "gs://b/data"},
+    "--image_folder=photos": {"image_folder": "photos"},
     "--image_size=9": {"image_size": 9},
     "--labels=labels.txt": {"labels": "labels.txt"},
     "--split=validation": {"split": "validation"},

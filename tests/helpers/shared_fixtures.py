@@ -1,5 +1,7 @@
 """Fixtures that several test files share, and TensorFlow as tests need it."""
 
+import signal
+
 import pytest
 import tensorflow as tf
 
@@ -30,3 +32,11 @@ def tiny_run(tmp_path_factory, data_dir):
   arguments = (*training_runs.TINY, f"--data_dir={data_dir}")
   training.run(training_runs.config(*arguments), path)
   return path
+
+
+@pytest.fixture
+def heeds_hangup():
+  """SIGHUP is heeded, whoever has begun the tests (`nohup` ignores it)."""
+  previous = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+  yield
+  signal.signal(signal.SIGHUP, previous)

@@ -80,7 +80,8 @@ def test_a_folder_weighs_at_most_a_tenth_more_than_its_weights(tmp_path):
   saved_models.write(server, path, name="cifar")
   whole = sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
   weights = 4 * model.count_params()
-  assert 700_000 < weights < whole < 1.1 * weights
+  # Of any network, 32 kB read images: headers, EXIF and palettes.
+  assert 700_000 < weights < whole < 1.1 * weights + 32_000
 
 
 def _save(function, folder):

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from file_io import artifacts
+from file_io import scratch
 from tests.helpers import training_runs
 from trainers.training import loop as loop_lib
 from trainers.training import run_checkpoints
@@ -280,13 +281,14 @@ def test_run_killed_while_removing_an_old_checkpoint_continues(
         ],
     )
 
-  def remove_half(path):
+  def remove_half(path, what):
+    assert what == "an old checkpoint"
     (path / "state.index").unlink()
     raise Killed
 
   with monkeypatch.context() as patch:
-    shutil = types.SimpleNamespace(rmtree=remove_half)
-    patch.setattr(run_checkpoints, "shutil", shutil)
+    names = {**vars(scratch), "remove": remove_half}
+    patch.setattr(run_checkpoints, "scratch", types.SimpleNamespace(**names))
     with pytest.raises(Killed):
       _run(tmp_path)
   assert len(list((tmp_path / "checkpoints").glob("step-*"))) == 3
