@@ -88,12 +88,12 @@ def _finish(processes, timeout=150):
 
 
 def _wait_for_epochs(workdir, count):
-  for _ in range(600):
+  for _ in range(1800):
     path = workdir / "history.jsonl"
     if path.exists() and len(path.read_text().splitlines()) >= count:
       return
     time.sleep(0.1)
-  raise AssertionError(f"No {count} epochs in a minute.")
+  raise AssertionError(f"No {count} epochs in three minutes.")
 
 
 @pytest.fixture(name="whole", scope="module")
@@ -178,7 +178,7 @@ def test_worker_that_is_alone_says_so_and_gives_up(tmp_path, data_dir):
   assert code == 75, printed
   other = config["cluster"]["worker"][1]
   assert f"waits for {other}: for 10 seconds (--cluster_timeout)" in printed
-  assert "have joined within 10 seconds" in printed
+  assert f"there was no {other}. Start all workers" in printed
   assert time.monotonic() - start < 90
 
 

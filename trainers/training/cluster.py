@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
+import socket
 import sys
-import threading
+import time
 
 import tensorflow as tf
 
@@ -15,6 +16,7 @@ from tensorflow.python.eager import context
 # On a busy machine a worker may be silent for longer than TensorFlow's ten.
 _HEARTBEAT_SECONDS = 60
 _MESSAGE_SECONDS = 60.0
+_POLL_SECONDS = 0.5
 
 
 class WorkerLost(Exception):
@@ -41,46 +43,70 @@ def configure(num_workers: int, *, timeout: int) -> None:
   )
 
 
-@contextlib.contextmanager
-def waiting(
-    workers: Sequence[str], index: int, *, timeout: int
-) -> Iterator[None]:
-  """Says at once and every minute for whom it waits, until all are there.
+def wait_for_all(workers: Sequence[str], index: int, *, timeout: float) -> None:
+  """Waits until all workers can be reached, and says for whom, every minute.
+
+  TensorFlow would wait without a word, for ever, and while it does no thread of
+  Python's can speak. So this comes first.
 
   Args:
-    workers: the addresses of the job.
-    index: of this one.
+    workers: the addresses of the job, `host:port`.
+    index: of this one, which listens at its port as long.
     timeout: seconds that it waits.
 
   Raises:
+    OSError: if it cannot listen at its port.
     WorkerLost: if they do not come.
   """
-  others = [each for i, each in enumerate(workers) if i != index]
-  message = (
-      f"Worker {index} of {len(workers)}, {workers[index]}, waits for "
-      f"{', '.join(others)}: for {timeout} seconds (--cluster_timeout)."
-  )
-  joined = threading.Event()
+  missing = [each for i, each in enumerate(workers) if i != index]
+  end = time.monotonic() + timeout
+  next_message = time.monotonic()
+  with _listening(workers[index]):
+    while missing := [each for each in missing if not _answers(each)]:
+      now = time.monotonic()
+      if now > end:
+        raise WorkerLost(
+            f"Within {timeout:g} seconds (--cluster_timeout) there was no "
+            f"{', '.join(missing)}. Start all workers, each with its TF_CONFIG."
+        )
+      if now >= next_message:
+        print(
+            f"Worker {index} of {len(workers)}, {workers[index]}, waits for "
+            f"{', '.join(missing)}: for {timeout:g} seconds "
+            "(--cluster_timeout).",
+            file=sys.stderr,
+            flush=True,
+        )
+        next_message = now + _MESSAGE_SECONDS
+      time.sleep(_POLL_SECONDS)
 
-  def speak():
-    while True:
-      print(message, file=sys.stderr, flush=True)
-      if joined.wait(_MESSAGE_SECONDS):
-        return
 
-  speaker = threading.Thread(target=speak, daemon=True)
-  speaker.start()
+@contextlib.contextmanager
+def _listening(address):
+  """Listens at the port of an address, for others to see."""
   try:
-    yield
-  except tf.errors.OpError as error:
-    raise WorkerLost(
-        f"Not all of {', '.join(workers)} have joined within {timeout} seconds "
-        f"(--cluster_timeout). Start all of them, each with its TF_CONFIG. "
-        f"TensorFlow says: {str(error).splitlines()[0]}"
+    server = socket.create_server(("", _port(address)), backlog=64)
+  except OSError as error:
+    raise OSError(
+        f"{address}, of TF_CONFIG, cannot be this worker's: {error}. Name a "
+        "free port of this machine."
     ) from error
-  finally:
-    joined.set()
-    speaker.join()
+  with server:
+    yield
+
+
+def _answers(address):
+  host, _, _ = address.rpartition(":")
+  try:
+    with socket.create_connection((host, _port(address)), timeout=2.0) as found:
+      # A port that nobody listens at may be drawn as that of the caller.
+      return found.getsockname() != found.getpeername()
+  except OSError:
+    return False
+
+
+def _port(address):
+  return int(address.rpartition(":")[2])
 
 
 @contextlib.contextmanager

@@ -30,9 +30,9 @@ def make_strategy(
   """
   if kind == "multi_worker":
     workers, index = _read_workers(os.environ.get("TF_CONFIG"))
+    cluster.wait_for_all(workers, index, timeout=cluster_timeout)
     cluster.configure(len(workers), timeout=cluster_timeout)
-    with cluster.waiting(workers, index, timeout=cluster_timeout):
-      return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.MultiWorkerMirroredStrategy()
   if num_virtual_devices > 1:
     cpu = tf.config.list_physical_devices("CPU")[0]
     existing = tf.config.get_logical_device_configuration(cpu) or []
@@ -66,7 +66,9 @@ def _read_workers(text):
     config = json.loads(text or "{}")
     workers = config["cluster"]["worker"]
     task = config["task"]["type"], int(config["task"]["index"])
-  except (ValueError, KeyError, TypeError) as error:
+    for address in workers:
+      int(address.rpartition(":")[2])
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(
         "--distribution=multi_worker needs TF_CONFIG in the environment of "
         f"each process, as in TF_CONFIG='{example}'. Received: {text!r}"
