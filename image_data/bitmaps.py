@@ -16,18 +16,16 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     uint8 [height, width, 3]. A colour that the palette has not is black.
   """
   content = tf.io.decode_raw(encoded, tf.uint8)
-  head = tf.cast(content[:54], tf.int64)
-  head = tf.ensure_shape(head, [54])
-  bits = headers.number(head[28:30])
-  width, height = headers.number(head[18:22]), headers.number(head[22:26])
+  said = headers.numbers(encoded)
+  bits, width, height = (said[f"bmp_{n}"] for n in ("bits", "width", "height"))
   from_below = height < 2**31
   height = tf.where(from_below, height, 2**32 - height)
-  start = headers.number(head[10:14])
+  start = said["bmp_pixels"]
   stride = (width * bits + 31) // 32 * 4
   rows = content[start : start + stride * height]
   places = _places(tf.reshape(rows, [height, stride]), bits)[:, :width]
   places = tf.cond(from_below, lambda: places[::-1], lambda: places)
-  return tf.gather(_palette(content, head, start), places)
+  return tf.gather(_palette(content, said), places)
 
 
 def _places(rows, bits):
@@ -38,14 +36,12 @@ def _places(rows, bits):
   return tf.reshape(parts, [tf.shape(rows)[0], -1])
 
 
-def _palette(content, head, start):
+def _palette(content, said):
   """Red, green and blue, uint8 [256, 3]."""
-  first = 14 + headers.number(head[14:18])
-  used = headers.number(head[46:50])
-  most = tf.bitwise.left_shift(
-      tf.ones([], tf.int64), headers.number(head[28:30])
-  )
-  count = tf.minimum(tf.where(used == 0, most, used), (start - first) // 4)
+  first, used = 14 + said["bmp_header"], said["bmp_colors"]
+  most = tf.bitwise.left_shift(tf.ones([], tf.int64), said["bmp_bits"])
+  count = tf.where(used == 0, most, used)
+  count = tf.minimum(count, (said["bmp_pixels"] - first) // 4)
   count = tf.clip_by_value(count, 0, 256)
   colors = tf.reshape(content[first : first + 4 * count], [-1, 4])
   return tf.pad(colors[:, 2::-1], [[0, 256 - count], [0, 0]])

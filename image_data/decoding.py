@@ -68,7 +68,7 @@ def decode_or_zeros(
     `can_be_read`, bool [], and the image; one black pixel where it is False.
   """
   header = headers.read(encoded)
-  is_read = _can_be_read(header, rules)
+  is_read = can_be_read(header, rules)
   image = tf.cond(
       is_read,
       lambda: _decoded(encoded, header, channels, rules),
@@ -77,20 +77,18 @@ def decode_or_zeros(
   return is_read, tf.ensure_shape(image, [None, None, channels])
 
 
-def can_be_read(encoded: tf.Tensor, rules: DecodingRules = _RULES) -> tf.Tensor:
+def can_be_read(
+    header: headers.Header, rules: DecodingRules = _RULES
+) -> tf.Tensor:
   """Whether the first bytes of a file are of an image that is decoded.
 
   Args:
-    encoded: bytes of a file, string [].
+    header: of the file.
     rules: of decoding.
 
   Returns:
     bool []. What lies behind the first bytes may be damaged all the same.
   """
-  return _can_be_read(headers.read(encoded), rules)
-
-
-def _can_be_read(header, rules):
   pixels = header.num_pixels
   return header.is_read & (pixels >= 1) & (pixels <= rules.max_pixels)
 
@@ -99,7 +97,7 @@ def _checked(encoded, rules):
   """The bytes, which are given when their header is found right, and that."""
   header = headers.read(encoded)
   check = tf.Assert(
-      _can_be_read(header, rules),
+      can_be_read(header, rules),
       [f"No image that is read, or of more than {rules.max_pixels} pixels"],
   )
   with tf.control_dependencies([] if check is None else [check]):

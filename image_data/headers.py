@@ -17,11 +17,13 @@ _NUMBERS = {
     "png_height": (20, -4),
     "gif_width": (6, 2),
     "gif_height": (8, 2),
+    "bmp_pixels": (10, 4),
     "bmp_header": (14, 4),
     "bmp_width": (18, 4),
     "bmp_height": (22, 4),
     "bmp_bits": (28, 2),
     "bmp_compression": (30, 4),
+    "bmp_colors": (46, 4),
     "riff": (8, 4),
     "webp": (12, 4),
     "webp_flags": (20, 1),
@@ -63,7 +65,7 @@ def read(encoded: tf.Tensor) -> Header:
   Returns:
     A `Header`.
   """
-  said = _numbers(encoded)
+  said = numbers(encoded)
   kind = _kind(said)
   is_bmp, is_webp = kind == BMP, kind == WEBP
   bits, compression = said["bmp_bits"], said["bmp_compression"]
@@ -85,13 +87,15 @@ def read(encoded: tf.Tensor) -> Header:
   )
 
 
-def number(values: tf.Tensor) -> tf.Tensor:
-  """The number that so many bytes make, the lowest first: int64 []."""
-  return tf.reduce_sum(values * [256**i for i in range(values.shape[0])])
+def numbers(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+  """What stands at the places of `_NUMBERS`, whatever the kind of a file.
 
+  Args:
+    encoded: bytes of the file, string [].
 
-def _numbers(encoded):
-  """`_NUMBERS` of a file, int64 [] each, by name."""
+  Returns:
+    int64 [] each, by name; of bytes behind the end, zeros.
+  """
   # Zeros follow on the end of the file.
   padded = tf.strings.join(
       [tf.strings.substr(encoded, 0, _NUM_BYTES), b"\0" * (_NUM_BYTES + 1)]
