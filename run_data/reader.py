@@ -33,7 +33,7 @@ class Place:
   image_folder: str | os.PathLike | None = None
 
 
-_WHERE_IT_WAS = Place()
+WHERE_IT_WAS = Place()
 
 
 def read_settings(workdir: str | os.PathLike) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def check_to_continue(
 
 
 def open_data(
-    workdir: str | os.PathLike, place: Place = _WHERE_IT_WAS
+    workdir: str | os.PathLike, place: Place = WHERE_IT_WAS
 ) -> tuple[dict[str, Any], trained_data.Dataset]:
   """Opens the data set that a run was trained on.
 
@@ -99,6 +99,25 @@ def open_data(
   return settings, dataset
 
 
+def check_data_dir(name: str, data_dir: str | os.PathLike | None) -> None:
+  """Refuses a `--data_dir` that is given for a folder of images.
+
+  Args:
+    name: of the data set.
+    data_dir: None if none was given.
+
+  Raises:
+    ValueError: if it means nothing.
+  """
+  if data_dir is not None and name.startswith(image_data.FOLDER_PREFIX):
+    raise ValueError(
+        "--data_dir is where TensorFlow Datasets has its data sets. Received "
+        f"for {name}, which needs none: leave it out. Of a run on the images "
+        f"in {name.removeprefix(image_data.FOLDER_PREFIX)}: --image_folder "
+        "says where they are now."
+    )
+
+
 def _name_now(name, place, workdir):
   is_folder = name.startswith(image_data.FOLDER_PREFIX)
   if place.image_folder is not None and not is_folder:
@@ -106,13 +125,7 @@ def _name_now(name, place, workdir):
         "--image_folder is for runs on a folder of images. Received for "
         f"{workdir}, a run on {name}; --data_dir says where that is."
     )
-  if place.data_dir is not None and is_folder:
-    raise ValueError(
-        "--data_dir is where TensorFlow Datasets has its data sets. Received "
-        f"for {workdir}, a run on the images in "
-        f"{name.removeprefix(image_data.FOLDER_PREFIX)}: --image_folder says "
-        "where they are now."
-    )
+  check_data_dir(name, place.data_dir)
   if place.image_folder is None:
     return name
   return f"{image_data.FOLDER_PREFIX}{os.fspath(place.image_folder)}"

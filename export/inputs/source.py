@@ -89,18 +89,12 @@ def _name_of_other(dataset, place, settings):
       raise ValueError("Give --dataset or --image_folder, not both.")
     path = os.path.abspath(os.path.expanduser(place.image_folder))
     dataset = f"{image_data.FOLDER_PREFIX}{path}"
-  is_folder = (dataset or "").startswith(image_data.FOLDER_PREFIX)
-  if place.data_dir is not None and is_folder:
-    raise ValueError(
-        "--data_dir is where TensorFlow Datasets has its data sets. Received "
-        f"for {dataset}, which needs none."
-    )
-  has_place = is_folder or place.data_dir or "data_dir" in settings
-  if dataset is None or not has_place:
-    raise ValueError(
-        "--model needs --dataset and --data_dir, or --image_folder."
-    )
-  return dataset
+  if dataset is not None:
+    reader.check_data_dir(dataset, place.data_dir)
+    is_folder = dataset.startswith(image_data.FOLDER_PREFIX)
+    if is_folder or place.data_dir or "data_dir" in settings:
+      return dataset
+  raise ValueError("--model needs --dataset and --data_dir, or --image_folder.")
 
 
 def _path_of_model(workdir, model):

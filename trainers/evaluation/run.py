@@ -18,7 +18,7 @@ def evaluate_run(
     workdir: str | os.PathLike,
     options: options_lib.Options,
     *,
-    place: reader.Place | None = None,
+    place: reader.Place = reader.WHERE_IT_WAS,
     max_bad_examples: int | None = None,
 ) -> dict[str, Any]:
   """Evaluates the network of a run's folder and writes the results.
@@ -26,7 +26,7 @@ def evaluate_run(
   Args:
     workdir: the folder.
     options: what to evaluate, and how.
-    place: of the run's data; None for where they were.
+    place: of the run's data.
     max_bad_examples: how many may be skipped that cannot be read; None for any
       number.
 
@@ -48,7 +48,7 @@ def evaluate_run(
   run_folder.check_files(workdir, "config.json", options.model_file)
   path = options.output_path(workdir)
   writable.check_file(path, instead="--output")
-  settings, dataset = reader.open_data(workdir, place or reader.Place())
+  settings, dataset = reader.open_data(workdir, place)
   reference = None
   if options.reference is not None:
     reference = run_folder.read_reference(

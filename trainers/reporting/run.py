@@ -96,7 +96,8 @@ def _accuracy(evaluation, dense, ungated):
   ]
   reference = None
   if ungated is not None:
-    reference = _point(ungated["strategies"]["always_open"], dense)
+    always_open = ungated["strategies"]["always_open"]
+    reference = _point(always_open, dense)
   plot = report_plots.svg(
       report_plots.accuracy_against_macs,
       series,
@@ -107,8 +108,7 @@ def _accuracy(evaluation, dense, ungated):
   )
   rows = [_row(name, result, dense) for name, result in results.items()]
   if ungated is not None:
-    result = ungated["strategies"]["always_open"]
-    rows.insert(0, _row("(ungated network)", result, dense))
+    rows.insert(0, _row("(ungated network)", always_open, dense))
   text = (
       f"{evaluation['examples']:,} examples of {evaluation['split']} of "
       f"{evaluation['dataset']}. MACs are multiply-adds per example, gates "

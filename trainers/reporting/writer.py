@@ -39,7 +39,7 @@ def write_report(
     *,
     reference: str | os.PathLike | None = None,
     export: str | os.PathLike | None = None,
-    place: reader.Place | None = None,
+    place: reader.Place = reader.WHERE_IT_WAS,
     evaluation: str | os.PathLike | None = None,
     output: str | os.PathLike | None = None,
 ) -> pathlib.Path:
@@ -51,7 +51,7 @@ def write_report(
     workdir: the folder.
     reference: the workdir of an ungated network to mark, for a run; or None.
     export: the folder of its exports, for a run; or None.
-    place: of the run's data; None for where they were.
+    place: of the run's data.
     evaluation: the results of a run; None for `evaluation.json` of the folder.
     output: the page; None for `report.html` of the folder.
 
@@ -70,9 +70,7 @@ def write_report(
   if (workdir / "recipe.json").exists():
     text = _of_comparison(workdir, path.parent)
   else:
-    text = _of_run(
-        workdir, reference, export, place or reader.Place(), evaluation
-    )
+    text = _of_run(workdir, reference, export, place, evaluation)
   artifacts.write_text(path, text)
   return path
 

@@ -7,6 +7,7 @@ from absl import flags
 
 from file_io import paths
 import image_data
+from run_data import reader
 from trainers.settings import config as config_lib
 from trainers.settings import presets
 from trainers.settings import setting
@@ -71,12 +72,8 @@ def read_settings() -> dict[str, Any]:
       raise ValueError("Give --dataset or --image_folder, not both.")
     folder = os.path.abspath(image_folder)
     settings["dataset"] = image_data.FOLDER_PREFIX + folder
-  is_folder = settings["dataset"].startswith(image_data.FOLDER_PREFIX)
-  if is_folder and values["data_dir"].present:
-    raise ValueError(
-        "--data_dir is where TensorFlow Datasets has its data sets. Received "
-        f"beside {settings['dataset']}, which needs none: leave it out."
-    )
+  place = shared_flags.place_of_data()
+  reader.check_data_dir(settings["dataset"], place.data_dir)
   if not paths.is_remote(settings["data_dir"]):
     settings["data_dir"] = os.path.abspath(settings["data_dir"])
   if settings["init_from"]:
