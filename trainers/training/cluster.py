@@ -85,7 +85,7 @@ def wait_for_all(workers: Sequence[str], index: int, *, timeout: float) -> None:
 def _listening(address):
   """Listens at the port of an address, for others to see."""
   try:
-    server = socket.create_server(("", _port(address)), backlog=64)
+    server = socket.create_server(("", port_of(address)), backlog=64)
   except OSError as error:
     raise OSError(
         f"{address}, of TF_CONFIG, cannot be this worker's: {error}. Name a "
@@ -98,14 +98,19 @@ def _listening(address):
 def _answers(address):
   host, _, _ = address.rpartition(":")
   try:
-    with socket.create_connection((host, _port(address)), timeout=2.0) as found:
+    with socket.create_connection((host, port_of(address)), timeout=2.0) as found:
       # A port that nobody listens at may be drawn as that of the caller.
       return found.getsockname() != found.getpeername()
   except OSError:
     return False
 
 
-def _port(address):
+def port_of(address: str) -> int:
+  """The port of a worker's `host:port`.
+
+  Raises:
+    ValueError: if there is none.
+  """
   return int(address.rpartition(":")[2])
 
 

@@ -67,7 +67,7 @@ def _read_workers(text):
     workers = config["cluster"]["worker"]
     task = config["task"]["type"], int(config["task"]["index"])
     for address in workers:
-      int(address.rpartition(":")[2])
+      cluster.port_of(address)
   except (ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(
         "--distribution=multi_worker needs TF_CONFIG in the environment of "
