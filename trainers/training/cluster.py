@@ -97,8 +97,9 @@ def _listening(address):
 
 def _answers(address):
   host, _, _ = address.rpartition(":")
+  place = host, port_of(address)
   try:
-    with socket.create_connection((host, port_of(address)), timeout=2.0) as found:
+    with socket.create_connection(place, timeout=2.0) as found:
       # A port that nobody listens at may be drawn as that of the caller.
       return found.getsockname() != found.getpeername()
   except OSError:
