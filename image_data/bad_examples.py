@@ -8,6 +8,10 @@ import threading
 from absl import logging
 import tensorflow as tf
 
+# Examples that are read together. What can fail is a data set of its own, and
+# TensorFlow builds its function anew for each, which takes as long as decoding.
+_CHUNK = 16
+
 
 class TooManyBadExamples(ValueError):
   """More examples than allowed, or a whole batch, cannot be read."""
@@ -131,17 +135,30 @@ def read_each(
     empty where all went well.
   """
 
+  def read_good(*item):
+    return "", *read(*item)
+
   def read_one(*item):
-    items = tf.data.Dataset.from_tensors(item)
-    good = items.map(lambda *parts: ("", *read(*parts)))
+    good = tf.data.Dataset.from_tensors(item).map(read_good)
     _, *specs = good.element_spec
     zeros = [tf.zeros(spec.shape, spec.dtype) for spec in specs]
     bad = tf.data.Dataset.from_tensors((name(*item), *zeros))
     return good.ignore_errors().concatenate(bad).take(1)
 
-  return items.interleave(
-      read_one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+  def read_some(*parts):
+    some = tf.data.Dataset.from_tensor_slices(parts)
+    number = some.cardinality()
+    # Less than all of them is dropped, and they are read one by one.
+    good = some.map(read_good).batch(number, drop_remainder=True)
+    each = some.flat_map(read_one).batch(number)
+    first = good.ignore_errors().concatenate(each).take(1)
+    return first.get_single_element()
+
+  chunks = items.batch(_CHUNK)
+  read_chunks = chunks.map(
+      read_some, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
   )
+  return read_chunks.unbatch()
 
 
 def drop(

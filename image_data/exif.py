@@ -5,9 +5,17 @@ import tensorflow as tf
 # Before the pixels, segments are 64 kB at most; who writes more than one in
 # front of the orientation is not looked behind.
 _MOST_BYTES = 2**17
-_EXIF = tuple(b"Exif\0\0")
-_START_OF_SCAN = 0xDA
-_APP1 = 0xE1
+# Segments of applications, and comments, come before all others.
+_APP0, _APP1 = 0xFFE0, 0xFFE1
+# Numbers in the first ten bytes of a segment: its marker, its length, and the
+# two halves of what makes it one of EXIF.
+_NUMBERS = (
+    (256, 1, 0, 0, 0, 0, 0, 0, 0, 0),
+    (0, 0, 256, 1, 0, 0, 0, 0, 0, 0),
+    (0, 0, 0, 0, 65536, 256, 1, 0, 0, 0),
+    (0, 0, 0, 0, 0, 0, 0, 65536, 256, 1),
+)
+_EXIF = (int.from_bytes(b"Exi"), int.from_bytes(b"f\0\0"))
 _ORIENTATION = 0x0112
 _SHORT = 3
 
@@ -33,33 +41,38 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _of_jpeg(encoded):
-  head = tf.io.decode_raw(tf.strings.substr(encoded, 0, _MOST_BYTES), tf.uint8)
-  size = tf.size(head)
+  # Zeros follow on the end: no marker.
+  padded = tf.strings.join(
+      [tf.strings.substr(encoded, 0, _MOST_BYTES), b"\0" * 10]
+  )
+  head = tf.io.decode_raw(padded, tf.uint8)
+  last = tf.size(head) - 10
 
-  def is_before_pixels(place, start, end):
-    del end
-    # Not `&`: what lies behind the last byte cannot be looked at.
-    return tf.cond(
-        (start < 0) & (place + 10 <= size),
-        lambda: (head[place] == 0xFF) & (head[place + 1] != _START_OF_SCAN),
-        lambda: tf.constant(False),
-    )
+  # Few operations, for each image waits for them, segment by segment.
+  def segment(place):
+    first = tf.cast(tf.slice(head, [place], [10]), tf.int32)
+    return tf.unstack(tf.linalg.matvec(tf.constant(_NUMBERS), first))
 
-  def next_segment(place, start, end):
-    del start, end
-    segment = tf.cast(head[place + 1 : place + 10], tf.int32)
-    end = place + 2 + segment[1] * 256 + segment[2]
-    is_exif = (segment[0] == _APP1) & tf.reduce_all(segment[3:] == _EXIF[:6])
+  def is_exif(marker, half, other_half):
+    return (marker == _APP1) & (half == _EXIF[0]) & (other_half == _EXIF[1])
+
+  def is_passed(place, marker, length, *halves):
+    del place, length
+    return (marker >= _APP0) & ~is_exif(marker, *halves)
+
+  def following(place, marker, length, *halves):
+    del marker, halves
     # A length that counts not even itself would go on for ever.
-    return tf.maximum(end, place + 4), tf.where(is_exif, place + 10, -1), end
+    place = tf.minimum(place + 2 + tf.maximum(length, 2), last)
+    return place, *segment(place)
 
-  _, start, end = tf.while_loop(
-      is_before_pixels,
-      next_segment,
-      (tf.constant(2), tf.constant(-1), tf.constant(0)),
+  place, marker, length, *halves = tf.while_loop(
+      is_passed, following, (tf.constant(2), *segment(2))
   )
   return tf.cond(
-      start >= 0, lambda: _of_tiff(head[start:end]), lambda: tf.constant(1)
+      is_exif(marker, *halves),
+      lambda: _of_tiff(head[place + 10 : place + 2 + length]),
+      lambda: tf.constant(1),
   )
 
 
