@@ -41,16 +41,14 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _of_jpeg(encoded):
-  # Zeros follow on the end: no marker.
-  padded = tf.strings.join(
-      [tf.strings.substr(encoded, 0, _MOST_BYTES), b"\0" * 10]
-  )
-  head = tf.io.decode_raw(padded, tf.uint8)
-  last = tf.size(head) - 10
+  last = tf.minimum(tf.strings.length(encoded), _MOST_BYTES)
 
-  # Few operations, for each image waits for them, segment by segment.
+  # Few operations and few bytes, for each image waits for them, segment by
+  # segment.
   def segment(place):
-    first = tf.cast(tf.slice(head, [place], [10]), tf.int32)
+    # Zeros follow on the end: no marker.
+    first = tf.strings.join([tf.strings.substr(encoded, place, 10), b"\0" * 10])
+    first = tf.cast(tf.io.decode_raw(first, tf.uint8)[:10], tf.int32)
     return tf.unstack(tf.linalg.matvec(tf.constant(_NUMBERS), first))
 
   def is_exif(marker, half, other_half):
@@ -69,11 +67,12 @@ def _of_jpeg(encoded):
   place, marker, length, *halves = tf.while_loop(
       is_passed, following, (tf.constant(2), *segment(2))
   )
-  return tf.cond(
-      is_exif(marker, *halves),
-      lambda: _of_tiff(head[place + 10 : place + 2 + length]),
-      lambda: tf.constant(1),
-  )
+
+  def of_block():
+    block = tf.strings.substr(encoded, place + 10, tf.maximum(length - 8, 0))
+    return _of_tiff(tf.io.decode_raw(block, tf.uint8))
+
+  return tf.cond(is_exif(marker, *halves), of_block, lambda: tf.constant(1))
 
 
 def _of_tiff(block):
@@ -107,7 +106,11 @@ def _turns(value):
   value = tf.convert_to_tensor(value)
   mirrored = tf.reduce_any(value == [2, 3, 6, 7])
   upside_down = tf.reduce_any(value == [3, 4, 7, 8])
-  return value >= 5, upside_down, mirrored
+  return _swaps(value), upside_down, mirrored
+
+
+def _swaps(value):
+  return tf.convert_to_tensor(value) >= 5
 
 
 def turned(image: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
@@ -121,9 +124,9 @@ def turned(image: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     The same, or [width, height, channels].
   """
   channels = image.shape[-1]
-  swaps, upside_down, mirrored = _turns(value)
 
   def turn():
+    swaps, upside_down, mirrored = _turns(value)
     swapped = tf.cond(
         swaps, lambda: tf.transpose(image, [1, 0, 2]), lambda: image
     )
@@ -137,7 +140,7 @@ def turned(image: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
 
 def turned_shape(shape: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
   """The shape of `turned`: int32 [3], of int32 [3]."""
-  return tf.where(_turns(value)[0], tf.gather(shape, [1, 0, 2]), shape)
+  return tf.where(_swaps(value), tf.gather(shape, [1, 0, 2]), shape)
 
 
 def stored_window(
@@ -153,9 +156,13 @@ def stored_window(
   Returns:
     The same in the image as stored.
   """
-  swaps, upside_down, mirrored = _turns(value)
-  top, left, height, width = tf.unstack(window)
-  top = tf.where(upside_down, shape[0] - top - height, top)
-  left = tf.where(mirrored, shape[1] - left - width, left)
-  stored = tf.stack([top, left, height, width])
-  return tf.where(swaps, tf.gather(stored, [1, 0, 3, 2]), stored)
+
+  def stored():
+    swaps, upside_down, mirrored = _turns(value)
+    top, left, height, width = tf.unstack(window)
+    top = tf.where(upside_down, shape[0] - top - height, top)
+    left = tf.where(mirrored, shape[1] - left - width, left)
+    place = tf.stack([top, left, height, width])
+    return tf.where(swaps, tf.gather(place, [1, 0, 3, 2]), place)
+
+  return tf.cond(tf.equal(value, 1), lambda: window, stored)
