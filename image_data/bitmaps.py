@@ -1,4 +1,4 @@
-"""BMP files with a palette, which TensorFlow takes for grey images."""
+"""BMP files that TensorFlow does not read, or takes for something else."""
 
 import tensorflow as tf
 
@@ -17,15 +17,41 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
   """
   content = tf.io.decode_raw(encoded, tf.uint8)
   said = headers.numbers(encoded)
-  bits, width, height = (said[f"bmp_{n}"] for n in ("bits", "width", "height"))
-  from_below = height < 2**31
-  height = tf.where(from_below, height, 2**32 - height)
+  height, stride = _rows(said)
   start = said["bmp_pixels"]
-  stride = (width * bits + 31) // 32 * 4
   rows = content[start : start + stride * height]
-  places = _places(tf.reshape(rows, [height, stride]), bits)[:, :width]
-  places = tf.cond(from_below, lambda: places[::-1], lambda: places)
+  places = _places(tf.reshape(rows, [height, stride]), said["bmp_bits"])
+  places = places[:, : said["bmp_width"]]
+  places = tf.cond(_from_below(said), lambda: places[::-1], lambda: places)
   return tf.gather(_palette(content, said), places)
+
+
+def without_trailer(encoded: tf.Tensor) -> tf.Tensor:
+  """Cuts a BMP file off at the end of its pixels.
+
+  Some programs write more behind them, which TensorFlow refuses.
+
+  Args:
+    encoded: bytes of the file, string [].
+
+  Returns:
+    string [].
+  """
+  said = headers.numbers(encoded)
+  height, stride = _rows(said)
+  end = said["bmp_pixels"] + height * stride
+  return tf.strings.substr(encoded, tf.zeros([], tf.int64), end)
+
+
+def _from_below(said):
+  return said["bmp_height"] < 2**31
+
+
+def _rows(said):
+  """How many there are, and bytes of each; int64 []."""
+  height = said["bmp_height"]
+  height = tf.where(_from_below(said), height, 2**32 - height)
+  return height, (said["bmp_width"] * said["bmp_bits"] + 31) // 32 * 4
 
 
 def _places(rows, bits):

@@ -118,17 +118,21 @@ def _as_stored(encoded, header):
     # Not grey at once, which TensorFlow does for JPEG and PNG alone.
     return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
-  def in_its_own():
+  def in_its_own(encoded):
     # Of BMP and WebP, TensorFlow itself drops no transparency.
     image = tf.io.decode_image(encoded, channels=0, expand_animations=False)
     image.set_shape([None, None, None])
     return image[..., :3]
 
-  has_its_own = (header.kind == headers.BMP) | (header.kind == headers.WEBP)
-  image = tf.switch_case(
-      tf.where(header.has_palette, 2, tf.where(has_its_own, 1, 0)),
-      [in_three, in_its_own, lambda: bitmaps.decode(encoded)],
-  )
+  branches = [
+      in_three,
+      lambda: in_its_own(encoded),
+      lambda: in_its_own(bitmaps.without_trailer(encoded)),
+      lambda: bitmaps.decode(encoded),
+  ]
+  is_branch = [header.kind == headers.WEBP, header.kind == headers.BMP]
+  branch = tf.reduce_max(tf.where(is_branch, [1, 2], 0))
+  image = tf.switch_case(tf.where(header.has_palette, 3, branch), branches)
   image.set_shape([None, None, 3])
   return image
 

@@ -182,3 +182,12 @@ def test_what_is_no_image_is_known_by_its_first_bytes(content):
   assert not tf.function(_can_be_read)(tf.constant(content))
   with pytest.raises(tf.errors.InvalidArgumentError, match="No image that"):
     decoding.decode(tf.constant(content), channels=3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_what_follows_on_the_pixels_of_a_bmp_file_is_left_alone(mode):
+  content = image_files.content("BMP", mode)
+  followed = decoding.decode(tf.constant(content + b"trailer"), channels=3)
+  np.testing.assert_array_equal(
+      followed, decoding.decode(tf.constant(content), channels=3)
+  )
