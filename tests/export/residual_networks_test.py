@@ -108,10 +108,18 @@ def test_auto_gating_exports_a_network_of_others_from_its_file(
   described = json.loads((tmp_path / "out" / "export.json").read_text())
   assert len(described["variants"]) == 2
   for row in described["variants"]:
-    assert len(row["auto"]["decisions"]) == 3
+    decisions = row["auto"]["decisions"]
+    assert len(decisions) == 3
+    left = gated.macs.fixed
+    for decision, gate, branch in zip(
+        decisions, gated.macs.gates, gated.macs.branches, strict=True
+    ):
+      left += {"removed": 0, "open": branch, "deciding": gate + branch}[
+          decision
+      ]
+    assert row["dense_macs"] == left
     assert row["gate_agreement"] == 1
     assert row["accuracy"] == row["keras_accuracy"]
-    assert row["dense_macs"] == gated.macs.dense
 
 
 @pytest.mark.slow

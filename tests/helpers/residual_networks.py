@@ -26,7 +26,7 @@ def keras_cv_resnet_v2(kind, size=32):
 
   keras.utils.set_random_seed(1)
   backbone = keras_cv.models.ResNetV2Backbone(
-      stackwise_filters=[16, 32],
+      stackwise_filters=[64, 32],
       stackwise_blocks=[2, 2],
       stackwise_strides=[1, 2],
       include_rescaling=False,

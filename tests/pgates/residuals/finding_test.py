@@ -178,11 +178,11 @@ SLOW = {
     ),
     "ResNetV2 of KerasCV": (
         lambda: residual_networks.keras_cv_resnet_v2("block"),
-        {"identity": 2, "projection": 2},
+        {"identity": 1, "pool": 1, "projection": 2},
     ),
     "basic ResNetV2 of KerasCV": (
         lambda: residual_networks.keras_cv_resnet_v2("basic_block"),
-        {"identity": 3, "projection": 1},
+        {"identity": 2, "pool": 1, "projection": 1},
     ),
     "DenseNet121": (_application("DenseNet121", 32), {}),
     "two heads": (

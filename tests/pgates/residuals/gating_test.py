@@ -93,9 +93,18 @@ def test_closed_gate_is_the_network_without_that_branch(network):
     assert np.max(np.abs(whole - expected)) > 1e-4
 
 
-def test_routed_is_masked(network):
+@pytest.fixture(name="spread_network")
+def _spread_network(network):
+  """Gates that differ between images; then as they were."""
   _, gated, images, _ = network
+  weights = gated.get_weights()
   networks.spread(gated, images)
+  yield gated, images
+  gated.set_weights(weights)
+
+
+def test_routed_is_masked(spread_network):
+  gated, images = spread_network
   masked = _predicted(pgates.with_strategy(gated, "map"), images)
   routed = _predicted(
       pgates.with_strategy(gated, "map", execution="routed"), images
