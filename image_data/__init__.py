@@ -22,6 +22,7 @@ from image_data.preparation import EvaluationPreparation
 from image_data.preparation import TrainingPreparation
 from image_data.resizing import center_crop
 from image_data.splits import SPLITS
+from image_data.splitting import SplitShares
 
 __all__ = [
     "AUGMENTATIONS",
@@ -34,6 +35,7 @@ __all__ = [
     "ImageDataset",
     "ImageFolder",
     "SPLITS",
+    "SplitShares",
     "TooManyBadExamples",
     "TrainingPreparation",
     "center_crop",

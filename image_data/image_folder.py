@@ -1,6 +1,5 @@
-"""Classified images in folders: `train/CLASS/*.jpg`."""
+"""Classified images in folders: `train/CLASS/*.jpg`, or `CLASS/*.jpg`."""
 
-import collections
 import filecmp
 import functools
 import hashlib
@@ -8,32 +7,34 @@ import os
 import pathlib
 
 from absl import logging
-import numpy as np
 
+from image_data import class_folders
 from image_data import decoding
 from image_data import splits
+from image_data import splitting
 
 # What others call the splits.
 _SYNONYMS = {"val": "validation", "valid": "validation"}
-_CARVED_SHARE = 10  # One in so many.
 # Of pairs of the same name, so many are compared.
 _COMPARED = 100
-# Folders that programs leave in others, beside those whose names begin with a
-# dot (.git, .ipynb_checkpoints): unpacked archives, and network drives.
-_LEFT_BEHIND = ("__MACOSX", "@eaDir")
 
 
 class ImageFolder:
   """Images as files, `SPLIT/CLASS/NAME.jpg`, read as they are needed.
 
   Serves as an `ImageDataset` does. Splits are `train`, `validation` (or `val`,
-  `valid`) and `test`. What is missing is carved out of `train`: every tenth
-  image, in an order drawn once; where only `test` is missing, what is there as
+  `valid`) and `test`. What is missing is carved out of `train`: a share of it,
+  in an order drawn once; where only `test` is missing, what is there as
   validation is `test`, as for ImageNet.
+
+  Where there are no folders of splits, those of the classes, `CLASS/NAME.jpg`,
+  are split by a hash of `CLASS/NAME`: an image that is added changes the place
+  of no other.
 
   Args:
     path: of the folder.
     decoding_rules: of images.
+    shares: of splits that have no folder.
 
   Attributes:
     name: the folder's name.
@@ -43,10 +44,11 @@ class ImageFolder:
     has_equal_shapes: False.
 
   Raises:
-    FileNotFoundError: if there is no such folder, or no `train` in it.
-    ValueError: if it is of another file system, a class is empty, a split has
-      a class that `train` has not, the name of a class is not one line of
-      UTF-8, or two folders are of one split.
+    FileNotFoundError: if there is no such folder, or neither `train` nor
+      classes in it.
+    ValueError: if it is of another file system, a class is empty or has no
+      image to train on, a split has a class that `train` has not, the name of
+      a class is not one line of UTF-8, or two folders are of one split.
   """
 
   has_equal_shapes = False
@@ -57,6 +59,7 @@ class ImageFolder:
       path: str | os.PathLike,
       *,
       decoding_rules: decoding.DecodingRules | None = None,
+      shares: splitting.SplitShares | None = None,
   ):
     self.decoding_rules = decoding_rules or decoding.DecodingRules()
     if "://" in os.fspath(path):
@@ -65,10 +68,11 @@ class ImageFolder:
       )
     path = pathlib.Path(path).expanduser()
     self.name = path.name
-    found = _splits_in(path)
+    shares = shares or splitting.SplitShares()
+    found = _splits_in(path, shares)
     self.class_names = sorted(found["train"])
     self.num_classes = len(self.class_names)
-    self._files = _mixed_with_carved(
+    self._files = splitting.mixed_with_carved(
         {
             split: [
                 (file, label)
@@ -76,7 +80,8 @@ class ImageFolder:
                 for file in classes.get(name, ())
             ]
             for split, classes in found.items()
-        }
+        },
+        shares,
     )
     self._path = path
 
@@ -118,7 +123,7 @@ class ImageFolder:
     return self._files[split]
 
 
-def _splits_in(path):
+def _splits_in(path, shares):
   """split -> class -> names of files below the split's folder."""
   if not path.is_dir():
     raise FileNotFoundError(f"There is no folder {path}.")
@@ -132,12 +137,24 @@ def _splits_in(path):
             "one of them."
         )
       folders[split] = folder
+  if folders and set(splits.SPLITS).isdisjoint(folders):
+    found = splitting.split_by_name(class_folders.read(path), shares)
+    validated = {name for name, files in found["validation"].items() if files}
+    _warn_of_classes(
+        f"The validation split of {path}",
+        "validation",
+        validated,
+        found["train"],
+    )
+    return found
   if "train" not in folders:
     raise FileNotFoundError(
-        f"{path} has no folder 'train'. Expected train/CLASS/NAME.jpg; found "
-        f"{', '.join(sorted(folders)) or 'no folder'}."
+        f"{path} has no folder 'train'. Expected train/CLASS/NAME.jpg, or "
+        f"CLASS/NAME.jpg; found {', '.join(sorted(folders)) or 'no folder'}."
     )
-  found = {s: _classes_in(folders[s]) for s in splits.SPLITS if s in folders}
+  found = {
+      s: class_folders.read(folders[s]) for s in splits.SPLITS if s in folders
+  }
   for split, classes in found.items():
     unknown = sorted(set(classes) - set(found["train"]))
     if unknown:
@@ -193,91 +210,3 @@ def _warn_of_copies(folder, classes, of_train):
         len(same),
         *same[0],
     )
-
-
-def _classes_in(folder):
-  classes, omitted = {}, collections.defaultdict(list)
-  for part in filter(pathlib.Path.is_dir, sorted(folder.iterdir())):
-    if part.name.startswith(".") or part.name in _LEFT_BEHIND:
-      omitted["hidden folders"].append(str(part))
-      continue
-    _check_name(part)
-    images = classes[part.name] = []
-    for path in sorted(map(str, part.iterdir())):
-      kind = _kind_to_omit(path)
-      if kind is None:
-        images.append(path)
-      else:
-        omitted[kind].append(path)
-  if omitted:
-    logging.warning(
-        "%s: omitted %s. Expected CLASS/NAME with one of %s.",
-        folder,
-        ", ".join(
-            f"{len(paths)} {kind} (such as {paths[0]})"
-            for kind, paths in sorted(omitted.items())
-        ),
-        ", ".join(decoding.SUFFIXES),
-    )
-  empty = [name for name, files in classes.items() if not files]
-  if empty or not classes:
-    what = f"the classes {', '.join(empty)}" if empty else "it"
-    raise ValueError(
-        f"In {folder}, {what} is without images. Expected CLASS/NAME with one "
-        f"of {', '.join(decoding.SUFFIXES)}."
-    )
-  return classes
-
-
-def _check_name(folder):
-  """Refuses a name that does not fit into a list of one class a line."""
-  name = folder.name
-  try:
-    name.encode()
-  except UnicodeEncodeError as error:
-    raise ValueError(
-        f"The name of the folder {os.fsencode(folder)!r} is not UTF-8, so that "
-        "it cannot be the name of a class. Rename it."
-    ) from error
-  if name.splitlines() != [name]:
-    raise ValueError(
-        f"The name of the folder {str(folder)!r} holds a line break, and names "
-        "of classes are kept one a line. Rename it."
-    )
-
-
-def _kind_to_omit(path):
-  """What a path in a class is, if it is no image; else None."""
-  name = os.path.basename(path)
-  if name.startswith("."):
-    return "hidden files"  # On macOS, `._NAME.jpg` is no image.
-  if os.path.isdir(path):
-    return "folders in classes"
-  if os.path.splitext(name)[1].lower() in decoding.SUFFIXES:
-    return None
-  return "files of other endings"
-
-
-def _mixed_with_carved(files):
-  """All three splits, mixed: what is missing comes out of `train`."""
-  rng = np.random.default_rng(0)
-  files = {
-      split: [of_split[place] for place in rng.permutation(len(of_split))]
-      for split, of_split in files.items()
-  }
-  if "test" not in files and "validation" in files:
-    files["test"] = files.pop("validation")
-  missing = [split for split in ("validation", "test") if split not in files]
-  train = files["train"]
-  count = len(train) // _CARVED_SHARE
-  for i, split in enumerate(missing):
-    files[split] = train[i * count : (i + 1) * count]
-  files["train"] = train[len(missing) * count :]
-  for split, of_split in files.items():
-    if not of_split:
-      raise ValueError(
-          f"There are too few images in 'train' to take {split} out of them: "
-          f"{len(train)}. Expected {_CARVED_SHARE} at least, or a folder "
-          f"{split!r}."
-      )
-  return files

@@ -17,6 +17,7 @@ from image_data import datasets
 from image_data import decoding
 from image_data import digits
 from image_data import image_folder
+from image_data import splitting
 
 # What begins the name of a folder of images.
 FOLDER_PREFIX = "image_folder:"
@@ -79,6 +80,7 @@ def open_dataset(
     *,
     data_dir: str | os.PathLike,
     decoding_rules: decoding.DecodingRules | None = None,
+    shares: splitting.SplitShares | None = None,
 ) -> datasets.ImageDataset | image_folder.ImageFolder:
   """Opens a data set; never touches the network.
 
@@ -93,6 +95,7 @@ def open_dataset(
       "image_folder:PATH" is an `ImageFolder`.
     data_dir: TFDS's folder of prepared data sets.
     decoding_rules: of images; None for the defaults.
+    shares: of an `ImageFolder`; None for its defaults.
 
   Returns:
     The data set, an `ImageDataset` or an `ImageFolder`.
@@ -106,7 +109,9 @@ def open_dataset(
   """
   if name.startswith(FOLDER_PREFIX):
     return image_folder.ImageFolder(
-        name.removeprefix(FOLDER_PREFIX), decoding_rules=decoding_rules
+        name.removeprefix(FOLDER_PREFIX),
+        decoding_rules=decoding_rules,
+        shares=shares,
     )
   data_dir = os.path.expanduser(os.fspath(data_dir))
   builder = _find_builder(name, data_dir=data_dir)

@@ -41,19 +41,31 @@ def read_settings(workdir: str | os.PathLike) -> dict[str, Any]:
   return _read(workdir).get("settings", {})
 
 
-def decoding_rules(settings: dict[str, Any]) -> image_data.DecodingRules:
-  """How a run of these settings decodes images; of none, the defaults.
+def rules(settings: dict[str, Any]) -> dict[str, Any]:
+  """How a run of these settings splits and decodes images.
 
-  Runs from before there was the setting took images as they are stored.
+  Args:
+    settings: of the run; of none, there are the defaults. Runs from before
+      there was `exif_orientation` took images as they are stored.
+
+  Returns:
+    Arguments of `image_data.open_dataset`.
   """
   if not settings:
-    return image_data.DecodingRules()
-  return image_data.DecodingRules(
-      exif_orientation=settings.get("exif_orientation", False),
-      max_pixels=settings.get(
-          "max_image_pixels", image_data.DecodingRules.max_pixels
+    return {}
+  shares = image_data.SplitShares()
+  return {
+      "decoding_rules": image_data.DecodingRules(
+          exif_orientation=settings.get("exif_orientation", False),
+          max_pixels=settings.get(
+              "max_image_pixels", image_data.DecodingRules.max_pixels
+          ),
       ),
-  )
+      "shares": image_data.SplitShares(
+          settings.get("validation_share", shares.validation),
+          settings.get("test_share", shares.test),
+      ),
+  }
 
 
 def check_to_continue(
@@ -93,7 +105,7 @@ def open_data(
   dataset = image_data.open_dataset(
       _name_now(settings["dataset"], place, workdir),
       data_dir=place.data_dir or settings["data_dir"],
-      decoding_rules=decoding_rules(settings),
+      **rules(settings),
   )
   trained_data.check_to_read(run.get("data"), dataset)
   return settings, dataset

@@ -20,6 +20,15 @@ def describe(dataset: Dataset) -> dict[str, Any]:
   }
 
 
+def counts(dataset: Dataset) -> str:
+  """How many images of a data set each split has, as a sentence."""
+  train, validation, test = map(dataset.num_examples, image_data.SPLITS)
+  return (
+      f"{dataset.name}: {train:,} images of {dataset.num_classes} classes to "
+      f"train on, {validation:,} to validate, {test:,} to test."
+  )
+
+
 def check_to_continue(
     recorded: dict[str, Any] | None, dataset: Dataset
 ) -> None:

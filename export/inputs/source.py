@@ -72,7 +72,7 @@ def open_source(
     opened = image_data.open_dataset(
         dataset,
         data_dir=data_dir or settings.get("data_dir", ""),
-        decoding_rules=reader.decoding_rules(settings),
+        **reader.rules(settings),
     )
   _check_classes(loaded, opened)
   return Source(

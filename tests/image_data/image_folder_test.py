@@ -239,7 +239,9 @@ def test_features_are_known_without_reading(path):
             ValueError,
             "/val and .*/validation are both the validation images",
         ),
-        ({"train/ant": 4}, ValueError, "too few images.*: 4. Expected 10"),
+        ({"train/ant": 4}, ValueError, "too few images, 4, to take validation"),
+        ({"ant": 40, "bee": 0}, ValueError, "classes bee is without"),
+        ({"ant": 40, "bee": 0, "val/ant": 3}, FileNotFoundError, "or CLASS/"),
     ],
 )
 def test_folders_that_do_not_fit_are_refused(tmp_path, folders, error, message):

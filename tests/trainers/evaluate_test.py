@@ -1,5 +1,6 @@
 """Tests of the program `trainers.evaluate`."""
 
+import re
 import shutil
 
 from absl import app
@@ -182,6 +183,20 @@ def test_reference_is_shown_and_its_macs_are_the_whole(workdir, capsys):
   share = 100 * value["strategies"]["map"]["macs"] / 10**6
   assert rows["map"][-2] == f"{share:.1f}%"
   assert "in % of 1,000,000 dense ones" in output
+  # Wilson's interval, as his paper (1927) has it.
+  n, share, z = value["examples"], value["strategies"]["map"]["accuracy"], 1.96
+  middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+  half = np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) * z
+  half /= 1 + z**2 / n
+  line = re.search(
+      r"Of (\d+) images, map's (.*) % stand for ([\d.]+) to ([\d.]+) %", output
+  )
+  assert int(line[1]) == n
+  np.testing.assert_allclose(
+      [float(number) for number in line.groups()[1:]],
+      [100 * share, 100 * (middle - half), 100 * (middle + half)],
+      atol=0.01,
+  )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import os
 import pathlib
 from typing import Any
 
+from scipy import stats
+
 from file_io import artifacts
 from file_io import writable
 import image_data
@@ -79,6 +81,8 @@ def evaluate_run(
   }
   artifacts.write_json(path, value)
   print(f"MACs: multiply-adds per example, in % of {dense:,} dense ones.")
+  strategy, result = next(iter(value["strategies"].items()))
+  print(_uncertainty(strategy, result["accuracy"], value["examples"]))
   print(f"Wrote {path}.")
   return value
 
@@ -109,6 +113,16 @@ def _print_header(reference, dense):
   if reference:
     ungated = reference["strategies"]["always_open"]
     print(_row("(reference)", ungated, dense))
+
+
+def _uncertainty(strategy, accuracy, examples):
+  """What so few images say of others of their kind."""
+  test = stats.binomtest(round(accuracy * examples), examples)
+  low, high = test.proportion_ci(method="wilson")
+  return (
+      f"Of {examples:,} images, {strategy}'s {100 * accuracy:.2f} % stand for "
+      f"{100 * low:.2f} to {100 * high:.2f} % (95 %, Wilson's interval)."
+  )
 
 
 _HEADER = (

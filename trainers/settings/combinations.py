@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import image_data
 from pgates.networks import networks
 
 
@@ -11,6 +12,7 @@ def check(config: Any) -> None:
   Args:
     config: a `config.Config`; messages name the flags.
   """
+  image_data.SplitShares(config.validation_share, config.test_share)
   _check_normalization(config)
   _check_learning_rate(config)
   _check_temperature(config)

@@ -40,6 +40,18 @@ class Config:
   image_size: int | None = _field(
       None, "Side in pixels to resize to", kind=int, lowest=1
   )
+  validation_share: float = _field(
+      0.1,
+      "Of the images of an --image_folder without such a folder",
+      lowest=0.0,
+      highest=1.0,
+  )
+  test_share: float = _field(
+      0.1,
+      "Of the images of an --image_folder without such a folder",
+      lowest=0.0,
+      highest=1.0,
+  )
   exif_orientation: bool = _field(
       True, "Turn JPEG images as their EXIF block says; false: as stored"
   )

@@ -28,8 +28,8 @@ DATA_DIR = path_flags.define_data(
 IMAGE_FOLDER = path_flags.define(
     "image_folder",
     None,
-    "A folder train/CLASS/*.jpg (and val, test) instead of --dataset; of a "
-    "run on such a folder, where it is now",
+    "A folder train/CLASS/*.jpg (and val, test), or CLASS/*.jpg, instead of "
+    "--dataset; of a run on such a folder, where it is now",
 )
 
 

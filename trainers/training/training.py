@@ -14,6 +14,7 @@ from file_io import writable
 import image_data
 import pgates
 from run_data import reader
+from run_data import trained_data
 from trainers.settings import config as config_lib
 from trainers.training import batches
 from trainers.training import cluster
@@ -118,10 +119,13 @@ class _Opened:
     self._dataset = image_data.open_dataset(
         config.dataset,
         data_dir=config.data_dir,
-        decoding_rules=reader.decoding_rules(dataclasses.asdict(config)),
+        **reader.rules(dataclasses.asdict(config)),
     )
     reader.check_to_continue(workdir, self._dataset)
     begins = not run_checkpoints.existing(workdir / "checkpoints")
+    is_folder = isinstance(self._dataset, image_data.ImageFolder)
+    if begins and is_folder and self._is_chief:
+      print(trained_data.counts(self._dataset), flush=True)
     self._steps_per_epoch = image_data.steps_per_epoch(
         self._dataset, batch_size=config.batch_size
     )
