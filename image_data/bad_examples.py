@@ -135,9 +135,12 @@ def read_each(
     empty where all went well.
   """
 
+  # Traced once, though it stands in two graphs.
+  @tf.function(autograph=False)
   def read_good(*item):
     return "", *read(*item)
 
+  @tf.autograph.experimental.do_not_convert
   def read_one(*item):
     good = tf.data.Dataset.from_tensors(item).map(read_good)
     _, *specs = good.element_spec
@@ -145,6 +148,7 @@ def read_each(
     bad = tf.data.Dataset.from_tensors((name(*item), *zeros))
     return good.ignore_errors().concatenate(bad).take(1)
 
+  @tf.autograph.experimental.do_not_convert
   def read_some(*parts):
     some = tf.data.Dataset.from_tensor_slices(parts)
     number = some.cardinality()

@@ -37,6 +37,7 @@ def shuffled_items(
   """
   first_epoch, first_place = divmod(first_example, examples_per_epoch)
 
+  @tf.autograph.experimental.do_not_convert
   def items_of_epoch(epoch):
     items = reader.shuffled(
         lambda num, stream: _permutation(

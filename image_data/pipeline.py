@@ -8,6 +8,8 @@ taken by another of its batch; in evaluation it is omitted.
 A `tf.data` service may read and augment in this process's place: its workers
 must find the files where this process would. With one worker the batches are
 the same; of several, each makes whole epochs, and these mix.
+
+Nothing of it is written for AutoGraph, which takes seconds to look through it.
 """
 
 import tensorflow as tf
@@ -108,6 +110,7 @@ def _training_examples(dataset, reader, prepare, **order):
   num_examples = dataset.num_examples("train")
   items = epochs.shuffled_items(reader, num_examples=num_examples, **order)
 
+  @tf.autograph.experimental.do_not_convert
   def read(position, *item):
     image, label = reader.read(*item)
     return prepare(image, position), label
@@ -153,6 +156,7 @@ def eval_batches(
   )
   reader = readers.open_reader(dataset, split)
 
+  @tf.autograph.experimental.do_not_convert
   def read(*item):
     image, label = reader.read(*item)
     return prepare(image), label

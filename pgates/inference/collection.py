@@ -1,6 +1,7 @@
 """One pass of a network over a data set."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -46,21 +47,48 @@ class Collector:
     Raises:
       ValueError: if there is no example, or the data set never ends.
     """
+    (found,) = self.collect_each(
+        dataset, per_example, inputs=[inputs or _unchanged]
+    )
+    return found
+
+  def collect_each(
+      self,
+      dataset: tf.data.Dataset,
+      per_example: PerExample,
+      *,
+      inputs: Sequence[Callable[[Any], Any]],
+  ) -> list[dict[str, np.ndarray]]:
+    """Runs all examples in several ways, and reads them once.
+
+    Args:
+      dataset: as of `collect`.
+      per_example: as of `collect`.
+      inputs: from the images of a batch to what the model takes, way by way.
+
+    Returns:
+      Of each way, what `collect` would return.
+
+    Raises:
+      ValueError: if there is no example, or the data set never ends.
+    """
     _check_ends(dataset)
-    found = []
+    batches = []
     for images, *labels in dataset:
-      outputs = self._forward(images if inputs is None else inputs(images))
-      outputs = {name: np.asarray(value) for name, value in outputs.items()}
-      found.append(per_example(outputs, _arrays(*labels[:1])))
-    if not found:
+      labels = _arrays(*labels[:1])
+      batches.append(
+          [per_example(self._run(each(images)), labels) for each in inputs]
+      )
+    if not batches:
       raise ValueError(
           "The data set holds no example that can be read; at least one is "
           "needed."
       )
-    return {
-        name: np.concatenate([each[name] for each in found])
-        for name in found[0]
-    }
+    return [_joined(found) for found in zip(*batches, strict=True)]
+
+  def _run(self, inputs):
+    outputs = self._forward(inputs)
+    return {name: np.asarray(value) for name, value in outputs.items()}
 
 
 def collect(
@@ -84,6 +112,16 @@ def collect(
     ValueError: if there is no example, or the data set never ends.
   """
   return Collector(model).collect(dataset, per_example)
+
+
+def _unchanged(images):
+  return images
+
+
+def _joined(found):
+  return {
+      name: np.concatenate([each[name] for each in found]) for name in found[0]
+  }
 
 
 def _check_ends(dataset):

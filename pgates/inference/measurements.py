@@ -71,6 +71,8 @@ def threshold_curve(
 ) -> list[dict[str, float]]:
   """Accuracy and executed multiply-adds, threshold by threshold.
 
+  The data set is read once, whatever the number of thresholds.
+
   Args:
     model: a `pgates.GatedModel`.
     dataset: batched `tf.data.Dataset` of (images, labels), labels integers
@@ -85,6 +87,7 @@ def threshold_curve(
   """
   macs = model_macs.count_macs(model)
   collector = collection.Collector(ruled_models.with_threshold_input(model))
+  inputs = [_at_threshold(model, threshold) for threshold in thresholds]
 
   def per_example(outputs, labels):
     return {
@@ -92,14 +95,16 @@ def threshold_curve(
         "macs": macs.executed(outputs["gates"]).numpy(),
     }
 
-  def measured(threshold):
-    found = collector.collect(
-        dataset,
-        per_example,
-        inputs=lambda images: ruled_models.threshold_inputs(
-            model, images, threshold
-        ),
-    )
-    return {name: float(np.mean(values)) for name, values in found.items()}
+  found = collector.collect_each(dataset, per_example, inputs=inputs)
+  means = [
+      {name: float(np.mean(values)) for name, values in each.items()}
+      for each in found
+  ]
+  return [
+      {"threshold": threshold, **mean}
+      for threshold, mean in zip(thresholds, means, strict=True)
+  ]
 
-  return [{"threshold": t, **measured(t)} for t in thresholds]
+
+def _at_threshold(model, threshold):
+  return lambda images: ruled_models.threshold_inputs(model, images, threshold)

@@ -70,3 +70,22 @@ def test_data_without_an_end_is_refused():
       _model(), data.repeat().take(4), lambda outputs, labels: outputs
   )
   assert len(found["sum"]) == 5 + 2
+
+
+def test_several_inputs_take_one_reading():
+  images, data = _data(5, 2)
+  read = []
+
+  def counted(*batch):
+    tf.py_function(read.append, [1], [])
+    return batch
+
+  found = collection.Collector(_model()).collect_each(
+      data.map(counted),
+      lambda outputs, labels: {"sum": outputs["sum"] + 100 * labels},
+      inputs=[lambda images: images, lambda images: 3 * images],
+  )
+  assert len(read) == 3
+  for factor, each in zip((1, 3), found, strict=True):
+    expected = factor * images.sum(axis=1) + 100 * np.arange(5)
+    np.testing.assert_array_equal(each["sum"], expected)
