@@ -165,12 +165,10 @@ class ImageDataset:
     features = self._builder.info.features
     return features.deserialize_example(record, decoders=decoders)
 
+  @tf.autograph.experimental.do_not_convert
   def _decoded(self, example):
-    image = decoding.decode(
-        example["image"],
-        channels=self.image_shape[-1],
-        rules=self.decoding_rules,
-    )
+    decode = decoding.traced(self.image_shape[-1], self.decoding_rules)
+    image = decode(example["image"])
     image.set_shape(self.image_shape)
     return image, _label_of(example)
 

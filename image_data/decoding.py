@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import dataclasses
+import functools
 
 import tensorflow as tf
 
@@ -52,6 +53,26 @@ def decode(
   """
   encoded, header = _checked(encoded, rules)
   return _decoded(encoded, header, channels, rules)
+
+
+@functools.cache
+def traced(
+    channels: int, rules: DecodingRules
+) -> Callable[[tf.Tensor], tf.Tensor]:
+  """`decode` as a function whose graph is made once, for all data sets.
+
+  Args:
+    channels: as of `decode`.
+    rules: of decoding.
+
+  Returns:
+    A function of the bytes of an image file, string [].
+  """
+  return tf.function(
+      lambda encoded: decode(encoded, channels=channels, rules=rules),
+      autograph=False,
+      input_signature=[tf.TensorSpec([], tf.string)],
+  )
 
 
 def decode_or_zeros(

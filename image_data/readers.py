@@ -93,7 +93,7 @@ class Files(_Indexed):
     """Returns the image, or its bytes, and the label, int32 []."""
     image = tf.io.read_file(tf.gather(self._paths, index))
     if not self._encoded:
-      image = decoding.decode(image, channels=self._channels, rules=self._rules)
+      image = decoding.traced(self._channels, self._rules)(image)
     return image, tf.gather(self._labels, index)
 
   def name(self, index: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """Fixtures that several test files share, and TensorFlow as tests need it."""
 
+import functools
 import signal
 
 import pytest
@@ -18,11 +19,25 @@ tf.config.set_logical_device_configuration(
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory):
-  """A folder in which our own data sets are prepared, once a session."""
+  """A folder in which our own data sets are prepared, once a session.
+
+  They are opened and decoded once, too, whatever program of this process asks.
+  """
   path = tmp_path_factory.mktemp("data")
-  for name in ("digits", "cluttered_digits"):
-    image_data.open_dataset(name, data_dir=path)
-  return path
+  open_dataset = image_data.open_dataset
+  opened = functools.cache(functools.partial(open_dataset, data_dir=path))
+  names = ("digits", "cluttered_digits")
+  for name in names:
+    opened(name)
+
+  def find_or_open(name, *, data_dir, **options):
+    if name in names and str(data_dir) == str(path):
+      return opened(name, **options)
+    return open_dataset(name, data_dir=data_dir, **options)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(image_data, "open_dataset", find_or_open)
+    yield path
 
 
 @pytest.fixture(scope="session")

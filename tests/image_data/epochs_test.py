@@ -23,19 +23,24 @@ def fixture_folder(tmp_path_factory):
   return folder
 
 
+@pytest.fixture(name="numbered", scope="module")
+def fixture_numbered(folder):
+  return image_data.open_dataset("numbered", data_dir=folder)
+
+
 @pytest.fixture(name="streamed")
-def fixture_streamed(folder, monkeypatch):
+def fixture_streamed(numbered, monkeypatch):
   """A data set that is read from its files, as one too large for memory."""
   monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 0)
   monkeypatch.setattr(readers, "_SHUFFLE_WINDOW", 30)
-  return image_data.open_dataset("numbered", data_dir=folder)
+  return numbered
 
 
 @pytest.fixture(name="dataset", params=["in memory", "from files"])
-def fixture_dataset(request, folder):
+def fixture_dataset(request, numbered):
   if request.param == "from files":
     return request.getfixturevalue("streamed")
-  return image_data.open_dataset("numbered", data_dir=folder)
+  return numbered
 
 
 def _shuffled(dataset, *, used=NUM_USED, first=0, seed=1):

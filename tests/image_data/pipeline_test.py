@@ -27,15 +27,20 @@ def fixture_folder(tmp_path_factory):
   return folder
 
 
-@pytest.fixture(name="dataset", params=["in memory", "from files"])
-def fixture_dataset(request, folder, monkeypatch):
-  if request.param == "from files":
-    monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 0)
-    monkeypatch.setattr(readers, "_SHUFFLE_WINDOW", 30)
+@pytest.fixture(name="numbered", scope="module")
+def fixture_numbered(folder):
   return image_data.open_dataset("numbered", data_dir=folder)
 
 
-@pytest.fixture(name="variable")
+@pytest.fixture(name="dataset", params=["in memory", "from files"])
+def fixture_dataset(request, numbered, monkeypatch):
+  if request.param == "from files":
+    monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 0)
+    monkeypatch.setattr(readers, "_SHUFFLE_WINDOW", 30)
+  return numbered
+
+
+@pytest.fixture(name="variable", scope="module")
 def fixture_variable(folder):
   return image_data.open_dataset("variable", data_dir=folder)
 
