@@ -9,6 +9,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from export.saved_model import graph_stripping
+from export.saved_model import inference_graphs
 from export.saved_model import serving
 from export.saved_model import warmup
 from file_io import artifacts
@@ -72,7 +73,7 @@ def write(
     name: under which the model is served.
   """
   path = pathlib.Path(path)
-  tf.saved_model.save(server, str(path), signatures=server.signatures())
+  inference_graphs.save(server, path, server.signatures())
   graph_stripping.strip(path)
   warmup.write(
       path / "assets.extra" / "tf_serving_warmup_requests",

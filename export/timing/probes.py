@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from export.saved_model import graph_stripping
+from export.saved_model import inference_graphs
 from export.saved_model import serving
 from export.timing import block_times
 from export.timing import costs as costs_lib
@@ -105,6 +106,6 @@ def _write_one(network, path, *, format, is_deciding):
     path.with_suffix(".tflite").write_bytes(converter.convert())
     return
   with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-    tf.saved_model.save(module, temporary, signatures=function)
+    inference_graphs.save(module, temporary, function)
     graph_stripping.strip(temporary)
     shutil.copytree(temporary, path)

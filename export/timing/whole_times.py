@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.saved_model import graph_stripping
+from export.saved_model import inference_graphs
 from export.saved_model import serving
 from export.tflite import conversion
 from export.timing import engines
@@ -97,5 +98,5 @@ def write(
       core, input_signature=specs if is_dynamic else specs[:1], autograph=False
   )
   function = module.run.get_concrete_function()
-  tf.saved_model.save(module, str(path), signatures=function)
+  inference_graphs.save(module, path, function)
   graph_stripping.strip(path)

@@ -131,30 +131,44 @@ def test_every_kind_of_export_passes_its_check(
 ):
   if form == "saved_model" and quantization != "none":
     pytest.skip("SavedModels are of float32.")
-  gated, images, expected = toy
+  _check_export(toy, variants.Variant(gating, form, quantization), tmp_path)
+
+
+@pytest.fixture(name="known", scope="module", params=networks.SLOW)
+def _known(request):
+  make, _ = networks.SLOW[request.param]
+  return _gated(make)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["saved_model", "tflite"])
+@pytest.mark.parametrize("gating", ["dynamic", "fixed"])
+def test_exports_of_known_networks_pass_their_checks(
+    known, gating, form, tmp_path
+):
+  _check_export(known, variants.Variant(gating, form, "none"), tmp_path)
+
+
+def _check_export(network, variant, folder):
+  gated, images, expected = network
   labels = expected["logits"].argmax(axis=-1)
   batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
   data = data_lib.Data(
       examples=self_check.Examples(
-          images, labels, image_data.EvaluationPreparation((8, 8, 3))
+          images, labels, image_data.EvaluationPreparation(images.shape[1:])
       ),
       validation=batches,
       calibration=images,
       class_names=[str(i) for i in range(10)],
   )
   decided = dropped_blocks.decide(
-      gated, pgates.parse_strategy("map"), gating, batches
+      gated, pgates.parse_strategy("map"), variant.gating, batches
   )
   _, size, report = exporting.export_variant(
-      variants.Variant(gating, form, quantization),
-      decided,
-      data,
-      folder=tmp_path,
-      name="toy",
-      metadata={},
+      variant, decided, data, folder=folder, name="known", metadata={}
   )
   assert size > 0
-  if quantization == "none":
+  if variant.quantization == "none":
     assert report.gate_agreement == 1
-  if gating == "dynamic" and quantization == "none":
-    assert report.accuracy == 1
+    if variant.gating == "dynamic":
+      assert report.accuracy == 1

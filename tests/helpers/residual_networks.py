@@ -219,3 +219,32 @@ def gradients(gated, images, labels):
   ]
   found = tape.gradient(value, variables)
   return value, found
+
+
+# Networks by name, and where their shortcuts stand among what is added.
+QUICK = {
+    "toy": (toy, {"a": 1, "b": 0, "c": 0, "d": 0}),
+    "ViT": (lambda: vit(1, 8), 0),
+}
+SLOW = {
+    "MobileNetV2": (lambda: application("MobileNetV2", 32), 0),
+    "ViT of 12 layers": (lambda: vit(12, 16), 0),
+    "ResNet50": (lambda: application("ResNet50", 32), 0),
+    "ResNet50V2": (lambda: application("ResNet50V2", 32), 0),
+    "EfficientNetB0": (lambda: application("EfficientNetB0", 32), 1),
+    "EfficientNetV2B0": (
+        lambda: application("EfficientNetV2B0", 32),
+        1,
+    ),
+    "MobileNetV3Small": (
+        lambda: application("MobileNetV3Small", 32),
+        0,
+    ),
+    "ResNetV2 of KerasCV": (lambda: keras_cv_resnet_v2("block"), 0),
+    "ConvNeXtTiny": (lambda: application("ConvNeXtTiny", 32), 0),
+    "Xception": (lambda: application("Xception", 71), 1),
+    "InceptionResNetV2": (
+        lambda: application("InceptionResNetV2", 75),
+        0,
+    ),
+}

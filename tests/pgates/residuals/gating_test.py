@@ -16,35 +16,11 @@ from tests.helpers import residual_networks as networks
 layers = keras.layers
 
 
-# Network, and where its shortcuts stand among what is added.
-NETWORKS = {
-    "toy": (networks.toy, {"a": 1, "b": 0, "c": 0, "d": 0}),
-    "ViT": (lambda: networks.vit(1, 8), 0),
-}
-SLOW = {
-    "MobileNetV2": (lambda: networks.application("MobileNetV2", 32), 0),
-    "ViT of 12 layers": (lambda: networks.vit(12, 16), 0),
-    "ResNet50": (lambda: networks.application("ResNet50", 32), 0),
-    "ResNet50V2": (lambda: networks.application("ResNet50V2", 32), 0),
-    "EfficientNetB0": (lambda: networks.application("EfficientNetB0", 32), 1),
-    "EfficientNetV2B0": (
-        lambda: networks.application("EfficientNetV2B0", 32),
-        1,
-    ),
-    "MobileNetV3Small": (
-        lambda: networks.application("MobileNetV3Small", 32),
-        0,
-    ),
-    "ResNetV2 of KerasCV": (lambda: networks.keras_cv_resnet_v2("block"), 0),
-    "ConvNeXtTiny": (lambda: networks.application("ConvNeXtTiny", 32), 0),
-    "Xception": (lambda: networks.application("Xception", 71), 1),
-    "InceptionResNetV2": (
-        lambda: networks.application("InceptionResNetV2", 75),
-        0,
-    ),
-}
-ALL = {**NETWORKS, **SLOW}
-EACH = [*NETWORKS, *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)]
+ALL = {**networks.QUICK, **networks.SLOW}
+EACH = [
+    *networks.QUICK,
+    *(pytest.param(n, marks=pytest.mark.slow) for n in networks.SLOW),
+]
 
 
 @pytest.fixture(name="network", scope="module", params=EACH)
