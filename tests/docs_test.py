@@ -60,6 +60,30 @@ def test_the_table_of_exports_is_that_of_its_file():
   )
 
 
+def test_the_table_of_a_network_of_keras_is_that_of_its_file():
+  value = result_shapes.committed("mobilenet_export.json")
+  rows = {
+      f"{row['format']} {row['gating'].replace('_', ' ')}": row
+      for row in (*value["references"], *value["variants"])
+  }
+  assert len(rows) == 6
+  for name, row in rows.items():
+    (line,) = re.findall(rf"^    {name}  .*$", _TRAINING, re.MULTILINE)
+    assert line.removeprefix(f"    {name}").split() == [
+        f"{100 * row['accuracy']:.2f}%",
+        f"{row['macs']:,.0f}",
+        f"{row['time_ratio']:.2f}",
+        f"{row['bytes']:,}",
+    ]
+  readme = " ".join((_ROOT / "README.md").read_text("utf-8").split())
+  for format in ("saved_model", "tflite"):
+    row = rows[f"{format} auto"]
+    said = f"{100 * row['accuracy']:.2f} % in {row['time_ratio']:.2f}"
+    assert f" {said} " in readme
+  whole = rows["saved_model ungated"]["accuracy"]
+  assert f"`cluttered_digits` ({100 * whole:.2f} % of 2,000" in readme
+
+
 def test_the_table_of_latencies_is_that_of_its_file():
   rows = result_shapes.committed("latency.json")["rows"]
   found = [
