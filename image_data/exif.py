@@ -24,7 +24,8 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
   """The orientation that a JPEG file says it is stored in.
 
   Args:
-    encoded: bytes of an image file, string [].
+    encoded: bytes of an image file, string []. It is looked for among the
+      segments of applications and comments that the file begins with.
 
   Returns:
     int32 [], 1 to 8; 1, as stored, where nothing (valid) is said, and of files
@@ -55,8 +56,9 @@ def _of_jpeg(encoded):
     return (marker == _APP1) & (half == _EXIF[0]) & (other_half == _EXIF[1])
 
   def is_passed(place, marker, length, *halves):
-    del place, length
-    return (marker >= _APP0) & ~is_exif(marker, *halves)
+    del length
+    is_other = (marker >= _APP0) & ~is_exif(marker, *halves)
+    return is_other & (place < last)
 
   def following(place, marker, length, *halves):
     del marker, halves

@@ -73,6 +73,8 @@ def test_other_segments_may_stand_before():
         b"\xff\xd8\xff",
         b"not an image",
         b"\xff\xd8" + b"\xff\xe1\x00\x00" * 20,
+        # Looked at up to within its third segment, which seems to be a fourth.
+        b"\xff\xd8" + 3 * (b"\xff\xe2" + b"\xff" * 2**16),
         tf.io.encode_jpeg(PIXELS).numpy(),
         tf.io.encode_png(PIXELS).numpy(),
         _jpeg(b""),
