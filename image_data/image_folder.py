@@ -139,22 +139,16 @@ def _splits_in(path, shares):
       folders[split] = folder
   if folders and set(splits.SPLITS).isdisjoint(folders):
     found = splitting.split_by_name(class_folders.read(path), shares)
-    validated = {name for name, files in found["validation"].items() if files}
-    _warn_of_classes(
-        f"The validation split of {path}",
-        "validation",
-        validated,
-        found["train"],
-    )
-    return found
-  if "train" not in folders:
+    folders = {split: f"{path}: its split {split}" for split in found}
+  elif "train" in folders:
+    found = {
+        s: class_folders.read(folders[s]) for s in splits.SPLITS if s in folders
+    }
+  else:
     raise FileNotFoundError(
         f"{path} has no folder 'train'. Expected train/CLASS/NAME.jpg, or "
         f"CLASS/NAME.jpg; found {', '.join(sorted(folders)) or 'no folder'}."
     )
-  found = {
-      s: class_folders.read(folders[s]) for s in splits.SPLITS if s in folders
-  }
   for split, classes in found.items():
     unknown = sorted(set(classes) - set(found["train"]))
     if unknown:

@@ -1,5 +1,8 @@
 """Which images of a folder are of which split, where no folder says so."""
 
+import collections
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import hashlib
 import os
@@ -7,6 +10,9 @@ import os
 import numpy as np
 
 from image_data import splits
+
+# Path and label.
+Image = tuple[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +44,9 @@ class SplitShares:
       )
 
 
-def split_by_name(classes, shares):
+def split_by_name(
+    classes: Mapping[str, Sequence[str]], shares: SplitShares
+) -> dict[str, dict[str, list[str]]]:
   """Splits classes by a hash of `CLASS/NAME`.
 
   Args:
@@ -51,7 +59,7 @@ def split_by_name(classes, shares):
   Raises:
     ValueError: if a class has no image to train on.
   """
-  found = {split: {name: [] for name in classes} for split in splits.SPLITS}
+  found = {split: collections.defaultdict(list) for split in splits.SPLITS}
   for name, files in classes.items():
     for file in files:
       key = os.fsencode(os.path.join(name, os.path.basename(file)))
@@ -64,7 +72,7 @@ def split_by_name(classes, shares):
       else:
         split = "train"
       found[split][name].append(file)
-    if not found["train"][name]:
+    if name not in found["train"]:
       raise ValueError(
           f"The class {name} has {len(files)} images, none of them to train on,"
           f" with {shares}. Expected more images, or folders train, validation "
@@ -73,11 +81,13 @@ def split_by_name(classes, shares):
   return found
 
 
-def mixed_with_carved(files, shares):
+def mixed_with_carved(
+    files: Mapping[str, Sequence[Image]], shares: SplitShares
+) -> dict[str, list[Image]]:
   """All three splits, mixed: what is missing comes out of `train`.
 
   Args:
-    files: split -> list of images.
+    files: split -> paths and labels.
     shares: of what is missing, `SplitShares`.
 
   Returns:

@@ -53,7 +53,7 @@ def rules(settings: dict[str, Any]) -> dict[str, Any]:
   """
   if not settings:
     return {}
-  shares = image_data.SplitShares()
+  defaults = image_data.SplitShares
   return {
       "decoding_rules": image_data.DecodingRules(
           exif_orientation=settings.get("exif_orientation", False),
@@ -62,8 +62,8 @@ def rules(settings: dict[str, Any]) -> dict[str, Any]:
           ),
       ),
       "shares": image_data.SplitShares(
-          settings.get("validation_share", shares.validation),
-          settings.get("test_share", shares.test),
+          settings.get("validation_share", defaults.validation),
+          settings.get("test_share", defaults.test),
       ),
   }
 

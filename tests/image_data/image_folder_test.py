@@ -174,6 +174,15 @@ def test_classes_that_teach_or_test_nothing_are_named(tmp_path, caplog):
   assert "val has no images of the classes ant" in message
 
 
+def test_classes_without_splits_are_warned_of_alike(tmp_path, caplog):
+  _store(tmp_path, {"ant": 60})
+  _, (message,) = _warnings(tmp_path, caplog)
+  assert "has one class alone, ant" in message
+  _store(tmp_path, {"bee": 1})  # Whose hash is not one of validation.
+  _, (message,) = _warnings(tmp_path, caplog)
+  assert "split validation has no images of the classes bee" in message
+
+
 def test_missing_splits_are_carved_out_of_train(tmp_path):
   _store(tmp_path / "train", dict.fromkeys(CLASSES, 20))
   dataset = image_data.ImageFolder(tmp_path)

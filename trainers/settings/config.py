@@ -41,13 +41,13 @@ class Config:
       None, "Side in pixels to resize to", kind=int, lowest=1
   )
   validation_share: float = _field(
-      0.1,
+      image_data.SplitShares.validation,
       "Of the images of an --image_folder without such a folder",
       lowest=0.0,
       highest=1.0,
   )
   test_share: float = _field(
-      0.1,
+      image_data.SplitShares.test,
       "Of the images of an --image_folder without such a folder",
       lowest=0.0,
       highest=1.0,
@@ -56,7 +56,9 @@ class Config:
       True, "Turn JPEG images as their EXIF block says; false: as stored"
   )
   max_image_pixels: int = _field(
-      50_000_000, "Images of more are not decoded, but bad examples", lowest=1
+      image_data.DecodingRules.max_pixels,
+      "Images of more are not decoded, but bad examples",
+      lowest=1,
   )
   augmentation: str = _field(
       "none", "Of training images", choices=sorted(image_data.AUGMENTATIONS)
