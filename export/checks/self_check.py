@@ -141,7 +141,11 @@ def check(
     try:
       found.append(
           comparison.compare(
-              request.expected, received[name], thresholds, exact=exact
+              request.expected,
+              received[name],
+              thresholds,
+              nearby=request.nearby,
+              exact=exact,
           )
       )
     except comparison.CheckFailed as error:

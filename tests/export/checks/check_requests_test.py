@@ -99,7 +99,7 @@ def test_every_image_is_asked_once_in_batches_of_odd_size(
   for requests in (served, tflite):
     batches = [
         inputs["images"]
-        for name, (_, inputs, _) in requests.items()
+        for name, (_, inputs, *_) in requests.items()
         if name.startswith("test")
     ]
     assert [len(batch) for batch in batches] == [33, 33, 4]
@@ -133,8 +133,8 @@ def test_every_served_signature_is_asked(served, fixed, model, tmp_path):
         gates=tmp_path / "gates.json",
     )
     signatures = server.signatures()
-    assert {signature for signature, _, _ in requests.values()} == {*signatures}
-    for signature, inputs, expected in requests.values():
+    assert {signature for signature, *_ in requests.values()} == {*signatures}
+    for signature, inputs, expected, _ in requests.values():
       tensors = {name: tf.constant(value) for name, value in inputs.items()}
       gates = signatures[signature](**tensors)["gates"]
       np.testing.assert_array_equal(gates, expected["gates"])
@@ -147,7 +147,7 @@ def test_middle_of_encoded_images_is_expected_where_it_is_served(model, images):
       variant, decided, images[:4], preparation=_CENTER
   )
   for name in ("bytes", "other_sizes"):
-    _, inputs, expected = requests[name]
+    _, inputs, expected, _ = requests[name]
     middle = [image_data.center_crop(i, 8) for i in _decoded(inputs)]
     answer = decided.reference.predict_on_batch(np.stack(middle))
     _assert_same(answer, expected)
@@ -186,7 +186,7 @@ def test_answers_are_those_of_keras_to_the_images_of_the_request(model, served):
   names = [name for name in served if name not in _OF_THRESHOLDS]
   assert {"one", "synthetic", "uint8", "bytes", "other_sizes"} < {*names}
   for name in names:
-    _, inputs, answer = served[name]
+    _, inputs, answer, _ = served[name]
     assert "threshold" not in inputs
     _assert_same(answer, decided.predict_on_batch(_images(inputs)))
 
@@ -194,10 +194,8 @@ def test_answers_are_those_of_keras_to_the_images_of_the_request(model, served):
 def test_tflite_requests_bring_the_threshold_that_was_decided(
     served, tflite, model
 ):
-  assert {signature for signature, _, _ in tflite.values()} == {
-      "serving_default"
-  }
-  for name, (_, inputs, answer) in tflite.items():
+  assert {signature for signature, *_ in tflite.values()} == {"serving_default"}
+  for name, (_, inputs, answer, _) in tflite.items():
     assert inputs["threshold"].dtype == np.float32
     assert inputs["threshold"].shape == (len(inputs["images"]),)
     if name not in _OF_THRESHOLDS:
@@ -205,18 +203,33 @@ def test_tflite_requests_bring_the_threshold_that_was_decided(
     _assert_same(answer, served[name][2])
 
 
+def test_nearby_answers_are_those_to_images_a_millionth_away(model, served):
+  decided = pgates.with_strategy(model, _DYNAMIC)
+  for name in ("test0", "synthetic", "uint8", "bytes"):
+    _, inputs, expected, nearby = served[name]
+    images = _images(inputs)
+    moved = check_requests._nearby(images)
+    step = np.abs(moved - images)
+    assert moved.dtype == np.float32
+    np.testing.assert_allclose(step, 255e-6, atol=2e-5)
+    _assert_same(nearby, decided.predict_on_batch(moved))
+    # Small, but not nothing.
+    change = np.abs(nearby["logits"] - expected["logits"]).max()
+    assert 0 < change < 1e-4
+
+
 def test_networks_without_thresholds_are_asked_for_none(fixed, model):
   open_model = pgates.with_strategy(model, "always_open")
   for requests in fixed.values():
     assert not {*_OF_THRESHOLDS} & {*requests}
-    for _, inputs, answer in requests.values():
+    for _, inputs, answer, _ in requests.values():
       assert "threshold" not in inputs
       _assert_same(answer, open_model.predict_on_batch(_images(inputs)))
 
 
 def test_thresholds_open_all_gates_none_and_a_mixture(served, model):
   opened, closed, mixed = (served[name] for name in _OF_THRESHOLDS)
-  for signature, inputs, _ in (opened, closed, mixed):
+  for signature, inputs, *_ in (opened, closed, mixed):
     assert signature == "serving_threshold"
     np.testing.assert_array_equal(inputs["images"], opened[1]["images"])
   images = opened[1]["images"]

@@ -20,8 +20,14 @@ def _answers(num=4):
   return expected, received, np.full(num, 0.5)
 
 
+def _compare(expected, received, thresholds, *, nearby=None, exact=True):
+  return comparison.compare(
+      expected, received, thresholds, nearby=nearby or expected, exact=exact
+  )
+
+
 def test_equal_answers_pass():
-  near, largest, agreement = comparison.compare(*_answers(), exact=True)
+  near, largest, agreement = _compare(*_answers())
   assert near == 0 and largest < 1e-12 and agreement == 1
 
 
@@ -29,7 +35,7 @@ def test_a_wrong_gate_is_named():
   expected, received, thresholds = _answers()
   received["gates"][2, 1] = 1 - received["gates"][2, 1]
   with pytest.raises(comparison.CheckFailed, match="Gate 1 of example 2"):
-    comparison.compare(expected, received, thresholds, exact=True)
+    _compare(expected, received, thresholds)
 
 
 def test_a_gate_at_its_threshold_may_fall_either_way_and_is_counted():
@@ -37,9 +43,7 @@ def test_a_gate_at_its_threshold_may_fall_either_way_and_is_counted():
   expected["gate_logits"][2, 1] = 5e-5
   received["gates"][2, 1] = 1 - received["gates"][2, 1]
   received["probabilities"][2] = 0.2
-  near, largest, _ = comparison.compare(
-      expected, received, thresholds, exact=True
-  )
+  near, largest, _ = _compare(expected, received, thresholds)
   assert near == 1 and largest < 1e-12
 
 
@@ -49,24 +53,67 @@ def test_logits_must_agree_to_one_in_ten_thousand(shift, passes):
   received["probabilities"][1, 0] *= 1 + shift
   arguments = (expected, received, thresholds)
   if passes:
-    comparison.compare(*arguments, exact=True)
+    _compare(*arguments)
   else:
     with pytest.raises(comparison.CheckFailed, match="Logits differ"):
-      comparison.compare(*arguments, exact=True)
+      _compare(*arguments)
+
+
+def _shifted(expected, name, example, shift):
+  """Answers of which one number of one example is another."""
+  nearby = {key: value.copy() for key, value in expected.items()}
+  nearby[name][example, 0] += shift
+  return nearby
+
+
+def test_an_example_whose_logits_rounding_moves_may_differ_by_as_much():
+  expected, received, thresholds = _answers()
+  nearby = _shifted(expected, "logits", 1, 2e-3)
+  received["probabilities"][1, 0] *= 1 + 1e-3
+  _compare(expected, received, thresholds, nearby=nearby)
+  received["probabilities"][1, 0] *= 1 + 3e-3
+  with pytest.raises(comparison.CheckFailed, match="at most 0.0"):
+    _compare(expected, received, thresholds, nearby=nearby)
+
+
+def test_other_examples_are_held_to_their_own_rounding():
+  expected, received, thresholds = _answers()
+  nearby = _shifted(expected, "logits", 1, 2e-3)
+  received["probabilities"][2, 0] *= 1 + 1e-3
+  with pytest.raises(comparison.CheckFailed, match="differ by 1.0.e-03"):
+    _compare(expected, received, thresholds, nearby=nearby)
+
+
+def test_a_gate_that_rounding_could_switch_may_be_either_way():
+  expected, received, thresholds = _answers()
+  logit = expected["gate_logits"][2, 0]
+  received["gates"][2, 0] = 1 - received["gates"][2, 0]
+  nearby = _shifted(expected, "gate_logits", 2, -1.1 * logit)
+  assert _compare(expected, received, thresholds, nearby=nearby)[0] == 1
+  nearby = _shifted(expected, "gate_logits", 2, -0.9 * logit)
+  with pytest.raises(comparison.CheckFailed, match="Gate 0 of example 2"):
+    _compare(expected, received, thresholds, nearby=nearby)
+
+
+def test_rounding_that_is_no_number_allows_nothing():
+  expected, received, thresholds = _answers()
+  nearby = _shifted(expected, "logits", 1, np.nan)
+  with pytest.raises(comparison.CheckFailed, match="Logits differ"):
+    _compare(expected, received, thresholds, nearby=nearby)
 
 
 def test_nan_is_no_agreement():
   expected, received, thresholds = _answers()
   received["probabilities"][0] = np.nan
   with pytest.raises(comparison.CheckFailed):
-    comparison.compare(expected, received, thresholds, exact=True)
+    _compare(expected, received, thresholds)
 
 
 def test_quantized_answers_are_measured_only():
   expected, received, thresholds = _answers()
   received["gates"][0, 0] = 1 - received["gates"][0, 0]
   received["probabilities"][1, 0] += 0.1
-  near, largest, agreement = comparison.compare(
+  near, largest, agreement = _compare(
       expected, received, thresholds, exact=False
   )
   assert near == 0
@@ -77,7 +124,7 @@ def test_large_logits_do_not_overflow():
   expected, received, thresholds = _answers()
   expected["logits"] = np.float32([[1000, 0], [0, 1000], [0, 0], [-1000, 0]])
   received["probabilities"] = np.array([[1, 0], [0, 1], [0.5, 0.5], [0, 1]])
-  _, largest, _ = comparison.compare(expected, received, thresholds, exact=True)
+  _, largest, _ = _compare(expected, received, thresholds)
   assert largest < 1e-12
 
 
@@ -85,7 +132,7 @@ def test_another_number_of_classes_is_named():
   expected, received, thresholds = _answers()
   received["probabilities"] = received["probabilities"][:, :4]
   with pytest.raises(comparison.CheckFailed, match=r"shape \(4, 4\), in Ker"):
-    comparison.compare(expected, received, thresholds, exact=True)
+    _compare(expected, received, thresholds)
 
 
 def test_nan_of_a_gate_is_not_near_its_threshold():
@@ -93,4 +140,4 @@ def test_nan_of_a_gate_is_not_near_its_threshold():
   expected["gate_logits"][1] = np.nan
   received["gates"][1, 0] = 1 - received["gates"][1, 0]
   with pytest.raises(comparison.CheckFailed, match="Gate 0 of example 1"):
-    comparison.compare(expected, received, thresholds, exact=True)
+    _compare(expected, received, thresholds)
