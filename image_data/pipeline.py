@@ -90,13 +90,25 @@ def train_batches(
   prepare = preparation.function(
       dataset.image_shape, seed=seed, rules=dataset.decoding_rules
   )
-  examples = _training_examples(
-      *(dataset, reader, prepare),
+  items = epochs.shuffled_items(
+      reader,
+      num_examples=dataset.num_examples("train"),
       seed=seed,
       examples_per_epoch=num_steps * batch_size,
       first_example=first_step * batch_size,
   )
-  batches = examples.batch(batch_size, drop_remainder=True)
+
+  @tf.autograph.experimental.do_not_convert
+  def read(position, *item):
+    image, label = reader.read(*item)
+    return prepare(image, position), label
+
+  batches = _batches(
+      *(dataset, reader, items, read),
+      name=lambda _, *item: reader.name(*item),
+      batch_size=batch_size,
+      drop_remainder=True,
+  )
   if data_service is not None:
     batches = data_service_lib.distribute(_in_order(batches), data_service)
   if reader.can_fail:
@@ -105,22 +117,17 @@ def train_batches(
   return _finish(batches)
 
 
-def _training_examples(dataset, reader, prepare, **order):
-  """Prepared examples, shuffled; with a name first where reading can fail."""
-  num_examples = dataset.num_examples("train")
-  items = epochs.shuffled_items(reader, num_examples=num_examples, **order)
-
-  @tf.autograph.experimental.do_not_convert
-  def read(position, *item):
-    image, label = reader.read(*item)
-    return prepare(image, position), label
-
+def _batches(dataset, reader, items, read, name, *, batch_size, **kwargs):
+  """Batches of what is read; with names first where reading can fail."""
   if not reader.can_fail:
-    return items.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    examples = items.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    return examples.batch(batch_size, **kwargs)
   return bad_examples_lib.read_each(
       items,
       _with_checked_label(read, dataset.num_classes),
-      lambda _, *item: reader.name(*item),
+      name,
+      batch_size=batch_size,
+      **kwargs,
   )
 
 
@@ -161,16 +168,15 @@ def eval_batches(
     image, label = reader.read(*item)
     return prepare(image), label
 
-  items = reader.in_order()
+  batches = _batches(
+      *(dataset, reader, reader.in_order(), read),
+      name=lambda *item: reader.name(*item),
+      batch_size=batch_size,
+  )
   if reader.can_fail:
-    examples = bad_examples_lib.read_each(
-        items, _with_checked_label(read, dataset.num_classes), reader.name
-    )
     counted = bad_examples or bad_examples_lib.BadExamples()
-    examples = bad_examples_lib.drop(examples, counted)
-  else:
-    examples = items.map(read, num_parallel_calls=tf.data.AUTOTUNE)
-  return _finish(examples.batch(batch_size))
+    batches = bad_examples_lib.drop(batches, counted).rebatch(batch_size)
+  return _finish(batches)
 
 
 def _with_checked_label(read, num_classes):

@@ -49,11 +49,21 @@ def test_rates_count_the_images_of_a_turn(dataset, monkeypatch):
 
   monkeypatch.setattr(interleaved, "measure", counted)
   result = input_pipeline.measure(
-      dataset, batch_size=4, image_size=32, num_batches=6, repeats=1
+      dataset,
+      as_stored=dataset,
+      batch_size=4,
+      image_size=32,
+      num_batches=6,
+      repeats=1,
   )
   # More than an epoch of each, though evaluation ends by itself.
-  assert turns == [[6, 6, 6]]
-  assert set(result) == {"plain", "train", "evaluate"}
+  assert turns == [[6, 6, 6, 6]]
+  assert set(result) == {
+      "plain",
+      "train",
+      "train_without_exif",
+      "evaluate",
+  }
   for row in result.values():
     seconds = row["median_ms"] / 1000
     assert row["images_per_second"] == pytest.approx(24 / seconds)

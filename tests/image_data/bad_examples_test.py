@@ -9,7 +9,7 @@ import tensorflow as tf
 from image_data import bad_examples
 
 
-def _read_each(count, bad):
+def _read_each(count, bad, batch_size=4):
   """Numbers from 0; `bad` of them cannot be read."""
 
   def read(number):
@@ -19,12 +19,19 @@ def _read_each(count, bad):
 
   items = tf.data.Dataset.from_tensor_slices((tf.range(count, dtype=tf.int64),))
   return bad_examples.read_each(
-      items, read, lambda number: "number " + tf.strings.as_string(number)
+      items,
+      read,
+      lambda number: "number " + tf.strings.as_string(number),
+      batch_size=batch_size,
   )
 
 
-def test_what_cannot_be_read_is_named_in_its_place():
-  read = list(_read_each(40, {0, 7, 8, 39}).as_numpy_iterator())
+@pytest.mark.parametrize("batch_size", [1, 7, 32, 33, 50])
+def test_what_cannot_be_read_is_named_in_its_place(batch_size):
+  batches = _read_each(40, {0, 7, 8, 39}, batch_size)
+  sizes = [len(names) for names, *_ in batches]
+  assert sum(sizes) == 40 and {*sizes[:-1]} <= {batch_size}
+  read = list(batches.unbatch().as_numpy_iterator())
   names = [name.decode() for name, _, _ in read]
   expected = [f"number {i}" if i in {0, 7, 8, 39} else "" for i in range(40)]
   assert names == expected
@@ -38,7 +45,7 @@ def test_bad_examples_are_left_out_and_counted():
   counted = bad_examples.BadExamples(3)
   examples = bad_examples.drop(_read_each(12, {3, 4, 11}), counted)
   for _ in range(2):  # The second time they are old acquaintances.
-    labels = [int(label) for _, label in examples]
+    labels = [int(label) for _, batch in examples for label in batch]
     assert labels == [1, 2, 3, 6, 7, 8, 9, 10, 11]
     assert counted.names == ["number 3", "number 4", "number 11"]
 
@@ -46,8 +53,7 @@ def test_bad_examples_are_left_out_and_counted():
 def test_next_good_example_of_the_batch_takes_the_place():
   bad = {1, 2, 7, 8, 9, 11}
   counted = bad_examples.BadExamples(6)
-  batches = _read_each(12, bad).batch(4)
-  batches = bad_examples.replace(batches, counted)
+  batches = bad_examples.replace(_read_each(12, bad), counted)
   images, labels = zip(*batches.as_numpy_iterator(), strict=True)
   expected = [[0, 3, 3, 3], [4, 5, 6, 4], [10, 10, 10, 10]]
   np.testing.assert_array_equal(np.stack(labels) - 1, expected)
@@ -58,7 +64,7 @@ def test_next_good_example_of_the_batch_takes_the_place():
 
 def test_batch_without_any_good_example_is_an_error():
   counted = bad_examples.BadExamples()
-  batches = bad_examples.replace(_read_each(8, {4, 5, 6, 7}).batch(4), counted)
+  batches = bad_examples.replace(_read_each(8, {4, 5, 6, 7}), counted)
   with (
       pytest.raises(
           bad_examples.TooManyBadExamples,
@@ -92,7 +98,7 @@ def test_more_than_the_limit_stop_the_program(finish):
   counted = bad_examples.BadExamples(2)
   examples = _read_each(12, {1, 5, 9})
   if finish == "replace":
-    examples = bad_examples.replace(examples.batch(4), counted)
+    examples = bad_examples.replace(examples, counted)
   else:
     examples = bad_examples.drop(examples, counted)
   with pytest.raises(tf.errors.OpError, match="More than 2 examples"):
@@ -104,7 +110,8 @@ def test_more_than_the_limit_stop_the_program(finish):
 def test_any_number_is_skipped_without_a_limit():
   counted = bad_examples.BadExamples()
   bad = set(range(150)) - {70}
-  assert len(list(bad_examples.drop(_read_each(150, bad), counted))) == 1
+  good = bad_examples.drop(_read_each(150, bad), counted)
+  assert [int(label) for _, label in good.unbatch()] == [71]
   assert len(counted.names) == 149
   counted.check()
 
