@@ -14,8 +14,8 @@ class NoGatedModel(ValueError):
   """A file holds a network of another kind."""
 
 
-def load_model(path: str | os.PathLike) -> keras.Model:
-  """Loads a network, and says plainly what is wrong with its file.
+def load_model(path: str | os.PathLike) -> model_lib.GatedModel:
+  """Loads a gated network, and says plainly what is wrong with its file.
 
   Args:
     path: of a `.keras` file.
@@ -29,6 +29,29 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     ValueError: if it is damaged, or holds something else, such as layers of
       classes that are not known here.
   """
+  model = load_any(path)
+  if not isinstance(model, model_lib.GatedModel):
+    raise NoGatedModel(
+        f"{path} holds a {type(model).__name__}, and no pgates.GatedModel. "
+        "Wrap it: pgates.GatedModel(inputs, pgates.gated_outputs(logits, "
+        "gates, gate_logits))."
+    )
+  return model
+
+
+def load_any(path: str | os.PathLike) -> keras.Model:
+  """Loads a Keras network of any kind, as `load_model` does.
+
+  Args:
+    path: of a `.keras` file.
+
+  Returns:
+    A model, not compiled.
+
+  Raises:
+    FileNotFoundError: as of `load_model`.
+    ValueError: as of `load_model`.
+  """
   path = pathlib.Path(path)
   if not path.is_file():
     raise FileNotFoundError(f"There is no {path}.")
@@ -37,20 +60,13 @@ def load_model(path: str | os.PathLike) -> keras.Model:
     raise ValueError(f"{path} is damaged, or no .keras file.")
   try:
     _check_config(path)
-    model = keras.models.load_model(path, compile=False)
+    return keras.models.load_model(path, compile=False)
   except TypeError as error:  # Of a class that is not known, too.
     raise ValueError(f"{path} cannot be loaded: {error}") from error
   except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
     raise ValueError(
         f"{path} is damaged, or no .keras file: {error}"
     ) from error
-  if not isinstance(model, model_lib.GatedModel):
-    raise NoGatedModel(
-        f"{path} holds a {type(model).__name__}, and no pgates.GatedModel. "
-        "Wrap it: pgates.GatedModel(inputs, pgates.gated_outputs(logits, "
-        "gates, gate_logits))."
-    )
-  return model
 
 
 def _check_config(path):

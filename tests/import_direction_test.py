@@ -35,7 +35,7 @@ ROOMS = {
     },
     "pgates/networks": {
         *("pgates/layers", "pgates/costs", "pgates/training"),
-        *("pgates/residuals", "pgates:graphs"),
+        *("pgates/residuals", "pgates:graphs", "pgates:model_files"),
     },
     "pgates/residuals": {
         *("pgates/layers", "pgates/costs", "pgates/training"),

@@ -11,11 +11,9 @@ from typing import Any
 
 import keras
 
-from pgates import graphs
 from pgates.layers import gate_kinds
 from pgates.layers import gates as gates_lib
-from pgates.layers import normalization
-from pgates.residuals import gating
+from pgates.networks import adapting
 from pgates.training import model as model_lib
 
 _CHANNELS = 3
@@ -85,9 +83,7 @@ def build(
   one, and trained weights have 3. So it always gets 3; of an image with one
   channel, that one three times.
 
-  Its batch norms average as ours do, over about ten batches. Keras's keep 0.99
-  to 0.9997 of their statistics at each step, so that after a run of hundreds
-  of steps they would still be those of the start.
+  Its batch norms average as ours do (see `adapting.adapted`).
 
   Args:
     name: one of `names()`.
@@ -110,20 +106,13 @@ def build(
   images = keras.Input(input_shape, name="images")
   inputs = _preprocessed(name, _three_channels(name, images))
   network = _network(name, num_classes, inputs.shape[1:], arguments)
-  network = _adapted(network, synchronized=synchronized)
-  model = keras.Model(images, network(inputs), name=name)
-
-  def gates_of(blocks):
-    gates = gate_kinds.make_gates(
-        gate,
-        len(blocks),
-        settings=gates_lib.GateSettings(synchronized=synchronized),
-        always_open=always_open,
-    )
-    names_of = [block.name for block in blocks]
-    return dict(zip(names_of, gates, strict=True))
-
-  return gating.gate_blocks(model, gates_of)
+  network = adapting.adapted(network, synchronized=synchronized)
+  return adapting.gated(
+      keras.Model(images, network(inputs), name=name),
+      gate,
+      always_open=always_open,
+      synchronized=synchronized,
+  )
 
 
 def _function(name):
@@ -164,19 +153,3 @@ def _network(name, num_classes, input_shape, arguments):
         f"keras.applications has no {name} for images of {input_shape[:2]}"
         f"{given}: {error}"
     ) from error
-
-
-def _adapted(network, *, synchronized):
-  """The network with batch norms of ours, and logits in float32."""
-  last = network.layers[-1]
-
-  def replace(layer):
-    if type(layer) is keras.layers.BatchNormalization:
-      config = {**layer.get_config(), "synchronized": synchronized}
-      del config["momentum"]  # For our default.
-      return normalization.BatchNormalization.from_config(config)
-    if layer is last:
-      return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-    return layer
-
-  return graphs.rebuild(network, replace=replace)

@@ -14,6 +14,7 @@ def check(config: Any) -> None:
   """
   image_data.SplitShares(config.validation_share, config.test_share)
   _check_normalization(config)
+  _check_file(config)
   _check_learning_rate(config)
   _check_temperature(config)
   _check_targets(config)
@@ -22,11 +23,25 @@ def check(config: Any) -> None:
 
 def _check_normalization(config):
   is_default = config.normalization == "unit"
-  if networks.is_application(config.network) and not is_default:
+  if networks.is_of_others(config.network) and not is_default:
     raise ValueError(
-        f"--network={config.network} of keras.applications brings a "
-        "preprocessing of its own. Leave --normalization at unit. Received: "
-        f"{config.normalization!r}"
+        f"--normalization is for networks of ours, and {config.network} has a "
+        "preprocessing of its own (--input_scaling, where it is of a file). "
+        f"Leave it at unit. Received: {config.normalization!r}"
+    )
+
+
+def _check_file(config):
+  of_files = {"input_scaling": None, "new_head": False}
+  given = {
+      name: getattr(config, name)
+      for name, default in of_files.items()
+      if getattr(config, name) != default
+  }
+  if given and networks.file_of(config.network) is None:
+    raise ValueError(
+        f"--{', --'.join(given)} is for --network=file:PATH.keras. Received: "
+        f"--network={config.network}"
     )
 
 
@@ -34,7 +49,7 @@ def _check_learning_rate(config):
   schedule = config.learning_rate_schedule
   if schedule == "step":
     _check_boundaries(config.learning_rate_boundaries)
-  if config.warmup_epochs >= config.epochs:
+  if config.warmup_epochs and config.warmup_epochs >= config.epochs:
     raise ValueError(
         "warmup_epochs must be fewer than epochs. Received: "
         f"warmup_epochs={config.warmup_epochs}, epochs={config.epochs}"

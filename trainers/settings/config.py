@@ -9,6 +9,7 @@ import os
 
 import image_data
 from pgates.layers import gate_kinds
+from pgates.networks import network_files
 from pgates.networks import networks
 from pgates.training import losses
 from trainers.settings import combinations
@@ -76,12 +77,24 @@ class Config:
       "cifar_resnet20",
       "resnet18 ... 152 or cifar_resnet8, 14 ...; or a residual network of "
       "keras.applications as Keras spells it, as in MobileNetV2, whose own "
-      "preprocessing becomes part of it",
+      "preprocessing becomes part of it; or a trained classifier of your own, "
+      "file:PATH.keras",
   )
   network_args: list[str] = _field(
       [],
       "Arguments of a network of keras.applications, as in alpha=0.35",
       kind=str,
+  )
+  input_scaling: str | None = _field(
+      None,
+      "What a network of file: takes: pixels in 0..255, unit in 0..1; tf, "
+      "torch or caffe as Keras's preprocess_input. One with a Rescaling or "
+      "Normalization of its own takes pixels",
+      kind=str,
+      choices=tuple(network_files.SCALINGS),
+  )
+  new_head: bool = _field(
+      False, "Replace the last dense layer of a network of file: by a fresh one"
   )
   normalization: str = _field(
       "unit",
@@ -124,7 +137,9 @@ class Config:
   )
 
   batch_size: int = _field(128, "Examples of a global batch", lowest=1)
-  epochs: int = _field(10, "Passes over the training images", lowest=1)
+  epochs: int = _field(
+      10, "Passes over the training images; 0: the network as it is", lowest=0
+  )
   learning_rate: float = _field(0.1, "At its highest", lowest=0.0)
   learning_rate_schedule: str = _field(
       "cosine",

@@ -7,6 +7,8 @@ from absl import flags
 
 from file_io import paths
 import image_data
+from pgates.networks import network_files
+from pgates.networks import networks
 from run_data import reader
 from trainers.settings import config as config_lib
 from trainers.settings import presets
@@ -78,4 +80,8 @@ def read_settings() -> dict[str, Any]:
     settings["data_dir"] = os.path.abspath(settings["data_dir"])
   if settings["init_from"]:
     settings["init_from"] = os.path.abspath(settings["init_from"])
+  file = networks.file_of(settings["network"])
+  if file is not None:
+    file = os.path.abspath(os.path.expanduser(file))
+    settings["network"] = network_files.PREFIX + file
   return settings

@@ -14,6 +14,8 @@ LATER = {
     "exif_orientation": False,
     "max_image_pixels": image_data.DecodingRules.max_pixels,
     "network_args": [],
+    "input_scaling": None,
+    "new_head": False,
     "validation_share": image_data.SplitShares.validation,
     "test_share": image_data.SplitShares.test,
 }

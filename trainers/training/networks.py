@@ -12,6 +12,9 @@ from trainers.training import block_times
 from trainers.training import initial_weights
 from trainers.training import optimization
 
+# P(open) at the start in a trained network, which is not to be thrown away.
+TRAINED_PROBABILITY = 0.95
+
 
 def build_network(
     config: config_lib.Config,
@@ -32,13 +35,20 @@ def build_network(
   Raises:
     ValueError: if the configuration does not fit the network.
   """
+  is_file = networks.file_of(config.network) is not None
+  probability = config.initial_probability
+  if probability is None and is_file:
+    probability = TRAINED_PROBABILITY
   settings = gates.GateSettings(
       temperature=config.temperature,
-      initial_probability=config.initial_probability,
+      initial_probability=probability,
       synchronized=config.sync_batch_norm,
   )
   options = {}
-  if not networks.is_application(config.network):
+  if is_file:
+    options["input_scaling"] = config.input_scaling
+    options["new_head"] = config.new_head
+  elif not networks.is_of_others(config.network):
     is_raw = config.normalization == "none"
     options["normalization"] = None if is_raw else config.normalization
   model = pgates.build_network(

@@ -21,7 +21,7 @@ def learning_rate_schedule(
   Returns:
     A number, or a Keras schedule.
   """
-  total = config.epochs * steps_per_epoch
+  total = max(config.epochs * steps_per_epoch, 1)  # Of no epochs, too.
   if config.learning_rate_schedule == "step":
     boundaries = config.learning_rate_boundaries
     return keras.optimizers.schedules.PiecewiseConstantDecay(

@@ -20,6 +20,7 @@ from trainers.training import batches
 from trainers.training import cluster
 from trainers.training import distribution
 from trainers.training import gate_probe
+from trainers.training import input_scaling
 from trainers.training import loop as loop_lib
 from trainers.training import networks
 from trainers.training import optimization
@@ -129,6 +130,8 @@ class _Opened:
     self._steps_per_epoch = image_data.steps_per_epoch(
         self._dataset, batch_size=config.batch_size
     )
+    if begins:
+      input_scaling.check(config, self._dataset, bad_examples=bad_examples)
     # Not earlier: TFDS draws from the same generators when it prepares data.
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():

@@ -23,6 +23,15 @@ COMBINATIONS = [
     ),
     ({"warmup_epochs": 10.0, "epochs": 10}, "warmup_epochs=10.0, epochs=10"),
     (
+        {"network": "resnet18", "input_scaling": "unit", "new_head": True},
+        "--input_scaling, --new_head is for --network=file:PATH.keras. "
+        "Received: --network=resnet18",
+    ),
+    (
+        {"network": "file:my.keras", "normalization": "imagenet"},
+        "(--input_scaling, where it is of a file)",
+    ),
+    (
         {
             "learning_rate_schedule": "step",
             "learning_rate_boundaries": [30, 20],

@@ -84,7 +84,7 @@ def test_misspelt_flag_is_refused_with_the_right_name(argument, right):
 @pytest.mark.parametrize(
     "argument, wanted",
     [
-        ("--epochs=0", "a positive integer"),
+        ("--batch_size=0", "a positive integer"),
         ("--batch_size=0", "a positive integer"),
         ("--label_smoothing=1.5", r"number in the range \[0.0, 1.0\]"),
         ("--momentum=-0.1", r"number in the range \[0.0, 1.0\]"),

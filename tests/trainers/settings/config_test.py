@@ -32,7 +32,7 @@ def test_unknown_network_is_refused_with_those_known(name):
         ({"learning_rate": float("inf")}, "Received: inf"),
         ({"learning_rate": -0.1}, "Received: -0.1"),
         ({"momentum": float("nan")}, "--momentum takes numbers from 0 to 1."),
-        ({"epochs": 0}, "--epochs takes whole numbers from 1. Received: 0"),
+        ({"epochs": -1}, "--epochs takes whole numbers from 0. Received: -1"),
         (
             {"learning_rate_boundaries": [-3]},
             "--learning_rate_boundaries takes whole numbers from 1 between",

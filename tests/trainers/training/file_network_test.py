@@ -1,0 +1,84 @@
+"""Runs of `trainers.train` that begin with a trained network in a file."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import image_data
+import pgates
+from tests.helpers import residual_networks
+from tests.helpers import training_runs
+from trainers.training import training
+
+
+@pytest.fixture(name="data_dir", scope="module")
+def _data_dir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("data")
+  image_data.open_dataset("digits", data_dir=folder)
+  return folder
+
+
+@pytest.fixture(name="network", scope="module")
+def _network(data_dir, tmp_path_factory):
+  """A network that a script of plain Keras trained in 0..1, and its file."""
+  dataset = image_data.open_dataset("digits", data_dir=data_dir)
+  images, labels = (np.asarray(x) for x in dataset.arrays("train"))
+  network = residual_networks.inverted_residuals(8)
+  network.compile("adam", "sparse_categorical_crossentropy")
+  network.fit(images / 255.0, labels, epochs=5, batch_size=32, verbose=0)
+  path = tmp_path_factory.mktemp("network") / "mine.keras"
+  network.save(path)
+  return network, path
+
+
+def _train(network, data_dir, workdir, *arguments):
+  config = training_runs.config(
+      f"--network=file:{network[1]}",
+      f"--data_dir={data_dir}",
+      "--input_scaling=unit",
+      *arguments,
+  )
+  training.run(config, workdir)
+  return pgates.load_model(workdir / "model.keras")
+
+
+def test_without_epochs_it_is_kept_as_it_is(network, data_dir, tmp_path):
+  model = _train(network, data_dir, tmp_path, "--gate=none", "--epochs=0")
+  dataset = image_data.open_dataset("digits", data_dir=data_dir)
+  images = np.asarray(dataset.arrays("test")[0], np.float32)
+  np.testing.assert_allclose(
+      keras.ops.softmax(model.predict(images, verbose=0)["logits"]),
+      network[0].predict(images / 255, verbose=0),
+      rtol=1e-3,
+      atol=1e-5,
+  )
+  assert not (tmp_path / "history.jsonl").exists()
+
+
+def test_gates_are_trained_from_where_it_was(network, data_dir, tmp_path):
+  model = _train(
+      *(network, data_dir, tmp_path),
+      *("--epochs=1", "--batch_size=512", "--learning_rate=0.001"),
+  )
+  gates = [block.gate for block in pgates.gated_blocks(model)]
+  assert [gate.initial_probability for gate in gates] == [0.95] * 3
+  # Two small steps: near to the weights of the file, and not at them.
+  theirs = network[0].get_layer("stem").kernel
+  (ours,) = (v for v in model.weights if v.path.endswith("stem/kernel"))
+  distance = tf.norm(ours.value - theirs) / tf.norm(theirs.value)
+  assert 0 < float(distance) < 0.02
+
+
+def test_wrong_scaling_ends_the_run_before_it_begins(
+    network, data_dir, tmp_path
+):
+  with pytest.raises(ValueError, match="--input_scaling=unit: give that"):
+    _train(network, data_dir, tmp_path / "run", "--input_scaling=pixels")
+  assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_path_in_the_settings_is_absolute(network, monkeypatch):
+  monkeypatch.chdir(network[1].parent)
+  config = training_runs.config("--network=file:mine.keras")
+  assert config.network == f"file:{network[1]}"
