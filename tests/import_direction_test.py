@@ -47,7 +47,10 @@ ROOMS = {
     "trainers/evaluation": {"trainers/settings", "trainers/training"},
     "trainers/comparison": {
         *("trainers/settings", "trainers/training", "trainers/evaluation"),
+        "trainers:children",
     },
+    "trainers:children": set(),
+    "trainers/acceleration": {"trainers/settings", "trainers:children"},
     "trainers/reporting": {
         *("trainers/settings", "trainers/training", "trainers/evaluation"),
         "trainers/comparison",

@@ -20,6 +20,7 @@ from absl import logging
 from file_io import artifacts
 from file_io import endings
 from file_io import writable
+from trainers import children
 from trainers.comparison import runs as comparison_runs
 from trainers.comparison import summary as comparison_summary
 from trainers.comparison import table as comparison_table
@@ -102,7 +103,7 @@ def main(argv: list[str]) -> None:
     write_results(workdir, settings, trials)
   except (ValueError, OSError) as error:
     sys.exit(f"trainers.compare: {error}")
-  except comparison_runs.Stopped:
+  except children.Stopped:
     print("Saved. The same command continues the comparison.", flush=True)
     sys.exit(training.STOPPED_EXIT_CODE)
   except subprocess.CalledProcessError as error:

@@ -61,6 +61,7 @@ class Chosen:
     ratios: times of whole networks by that of all blocks open, where they were
       measured.
     outcome: a sentence on what is exported.
+    accuracy: a share, on validation data.
   """
 
   model: pgates.GatedModel
@@ -70,6 +71,7 @@ class Chosen:
   costs: block_costs.Costs
   ratios: dict[str, float]
   outcome: str
+  accuracy: float
 
   def description(self) -> dict[str, Any]:
     """For `gates.json` and `export.json`."""
@@ -80,6 +82,7 @@ class Chosen:
         "batch_size": self.costs.batch_size,
         "time_ratios": self.ratios,
         "outcome": self.outcome,
+        "validation_accuracy": self.accuracy,
     }
 
 
@@ -110,7 +113,7 @@ def choose(
   """
   resolved, rule = strategy.resolve(model, validation_data)
   if choice.DECIDING not in decided_networks.of_network(resolved):
-    return _nothing_to_choose(resolved, rule)
+    return _nothing_to_choose(resolved, rule, validation_data)
   costs = _costs(resolved, format, options)
   measure = decided_networks.Measurement(resolved, rule, validation_data)
   steps = choice.choose(
@@ -143,6 +146,7 @@ def choose(
       costs=costs,
       ratios=dict(ratios),
       outcome=outcome,
+      accuracy=measure(step.decisions).accuracy,
   )
 
 
@@ -188,8 +192,9 @@ def _ratios(model, rule, images, candidates, *, costs, format):
     )
 
 
-def _nothing_to_choose(model, rule):
+def _nothing_to_choose(model, rule, validation_data):
   decisions = decided_networks.of_network(model)
+  measure = decided_networks.Measurement(model, rule, validation_data)
   smaller, strategy = decided_networks.applied(model, rule, decisions)
   return Chosen(
       smaller,
@@ -199,4 +204,5 @@ def _nothing_to_choose(model, rule):
       costs=costs_lib.from_macs(model),
       ratios={},
       outcome="The network has no gates: there is nothing to choose.",
+      accuracy=measure(decisions).accuracy,
   )

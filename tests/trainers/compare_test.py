@@ -8,6 +8,7 @@ import pytest
 from file_io import artifacts
 from tests.helpers import compared_runs
 from tests.helpers import training_runs
+from trainers import children
 from trainers import compare
 from trainers.comparison import runs as comparison_runs
 from trainers.comparison import trials as trials_lib
@@ -118,7 +119,7 @@ def test_failed_run_names_its_log(monkeypatch, runs, tmp_path):
 def test_stopped_comparison_ends_with_the_code_of_a_stopped_run(
     monkeypatch, runs, tmp_path, capsys
 ):
-  monkeypatch.setattr(runs, "error", comparison_runs.Stopped())
+  monkeypatch.setattr(runs, "error", children.Stopped())
   with pytest.raises(SystemExit) as error:
     _main(tmp_path)
   assert error.value.code == training.STOPPED_EXIT_CODE

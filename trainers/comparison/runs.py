@@ -4,20 +4,14 @@ from collections.abc import Callable
 from concurrent import futures
 import os
 import pathlib
-import subprocess
-import sys
-import threading
 import time
 from typing import Any
 
 from file_io import artifacts
 from file_io import endings
+from trainers import children
 from trainers.comparison import trials as trials_lib
 from trainers.settings import records
-
-
-class Stopped(Exception):
-  """SIGTERM or SIGHUP came; the runs under way have saved their state."""
 
 
 class ComparisonRuns:
@@ -45,10 +39,7 @@ class ComparisonRuns:
     self._workdir = pathlib.Path(workdir)
     self._num_batches = num_recalibration_batches
     self._num_jobs = num_jobs
-    self._processes = set()
-    self._stop_requested = threading.Event()
-    # Else a process may start after `request_stop` has ended the others.
-    self._lock = threading.RLock()
+    self._children = children.Children()
 
   def run(self, echo: Callable[[str], None] = print) -> None:
     """Runs everything that is missing; SIGTERM and SIGHUP request a stop.
@@ -60,7 +51,7 @@ class ComparisonRuns:
       ValueError: if the folder holds a comparison of another recipe.
       subprocess.CalledProcessError: if a run failed, when the others under way
         have saved; its log says why.
-      Stopped: after `request_stop`.
+      children.Stopped: after `request_stop`.
     """
     self._continue_same_recipe()
     # All, or none: a setting that does not fit is found before any work.
@@ -98,10 +89,7 @@ class ComparisonRuns:
 
   def request_stop(self) -> None:
     """Lets the runs under way save and end; no other is begun."""
-    with self._lock:
-      self._stop_requested.set()
-      for process in self._processes:
-        process.terminate()
+    self._children.request_stop()
 
   def _continue_same_recipe(self):
     path = self._workdir / "recipe.json"
@@ -138,22 +126,10 @@ class ComparisonRuns:
 
   def _call(self, program, arguments, folder):
     """Runs a program of ours to its end."""
-    command = [sys.executable, "-m", f"trainers.{program}", *arguments]
     with (folder / "log.txt").open("a") as log:
-      with self._lock:
-        if self._stop_requested.is_set():
-          raise Stopped
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env=self._environment()
-        )
-        self._processes.add(process)
-      code = process.wait()
-      with self._lock:
-        self._processes.remove(process)
-    if self._stop_requested.is_set() and code:
-      raise Stopped
-    if code:
-      raise subprocess.CalledProcessError(code, command)
+      self._children.call(
+          f"trainers.{program}", arguments, log=log, env=self._environment()
+      )
 
   def _environment(self):
     if self._num_jobs == 1:

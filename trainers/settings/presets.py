@@ -49,6 +49,20 @@ PRESETS = {
         "gate_learning_rate_multiplier": 10.0,
         "gate_weight_decay": 0.0,
     },
+    # Gates on a trained network; trainers.accelerate walks down the targets.
+    "warm_start": {
+        "augmentation": "shift",
+        "batch_size": 32,
+        "epochs": 12,
+        "learning_rate": 0.01,
+        "learning_rate_schedule": "cosine",
+        "weight_decay": 1e-4,
+        "target_rates": [0.8, 0.6, 0.4],
+        "rate_share": "macs",
+        "rate_loss_weight": 4.0,
+        "gate_learning_rate_multiplier": 10.0,
+        "gate_weight_decay": 0.0,
+    },
     # The papers' recipe; its weight decay is PyTorch's, coupled.
     "cifar10_resnet110": {
         "dataset": "cifar10",

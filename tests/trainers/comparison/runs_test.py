@@ -12,6 +12,7 @@ import pytest
 
 from file_io import artifacts
 from tests.helpers import training_runs
+from trainers import children
 from trainers.comparison import runs as comparison_runs
 from trainers.comparison import trials as trials_lib
 
@@ -60,7 +61,7 @@ class _Process:
 @pytest.fixture(name="processes", autouse=True)
 def _processes(monkeypatch):
   monkeypatch.setattr(_Process, "started", [])
-  monkeypatch.setattr(comparison_runs.subprocess, "Popen", _Process)
+  monkeypatch.setattr(children.subprocess, "Popen", _Process)
   return _Process
 
 
@@ -180,7 +181,7 @@ def test_stop_ends_the_run_under_way_and_begins_no_other(
   monkeypatch.setattr(
       processes, "on_start", staticmethod(lambda process: runs.request_stop())
   )
-  with pytest.raises(comparison_runs.Stopped):
+  with pytest.raises(children.Stopped):
     runs.run(echo=lambda line: None)
   (process,) = processes.started
   assert process.terminated
@@ -200,7 +201,7 @@ def test_signal_ends_the_runs_under_way(
       time.sleep(0.01)
 
   monkeypatch.setattr(processes, "on_start", staticmethod(send))
-  with pytest.raises(comparison_runs.Stopped):
+  with pytest.raises(children.Stopped):
     _runs(tmp_path).run(echo=lambda line: None)
   (process,) = processes.started
   assert process.terminated

@@ -1,0 +1,42 @@
+"""Tests of the program `export.time_exports`.
+
+Its flags and those of `trainers` share names, so it has processes of its own.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from export import run
+
+_ROOT = pathlib.Path(run.__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--exports=a", "--batch_sizes=0"], "--batch_sizes whole numbers"),
+        (["--batch_sizes=1"], "--exports takes folders"),
+        (["--exports=a"], "There is no .*run/model.keras"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(arguments, message, tmp_path):
+  done = subprocess.run(
+      [
+          *(sys.executable, "-m", "export.time_exports"),
+          *(f"--workdir={tmp_path}/run", f"--output={tmp_path}/times.json"),
+          *arguments,
+      ],
+      cwd=_ROOT,
+      capture_output=True,
+      text=True,
+      check=False,
+  )
+  assert done.returncode == 1
+  (line,) = done.stderr.splitlines()
+  assert line.startswith("export.time_exports: ")
+  assert re.search(message, line)
+  assert not (tmp_path / "times.json").exists()

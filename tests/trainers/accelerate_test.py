@@ -1,0 +1,157 @@
+"""Tests of the program `trainers.accelerate`."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import image_data
+from tests.helpers import accelerations
+from tests.helpers import residual_networks
+from tests.helpers import training_runs
+from trainers import accelerate
+from trainers import children
+
+
+@pytest.fixture(name="data_dir", scope="module")
+def _data_dir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("data")
+  image_data.open_dataset("digits", data_dir=folder)
+  return folder
+
+
+@pytest.fixture(name="network", scope="module")
+def _network(data_dir, tmp_path_factory):
+  """A trained network, in a file of plain Keras."""
+  dataset = image_data.open_dataset("digits", data_dir=data_dir)
+  images, labels = (np.asarray(x) for x in dataset.arrays("train"))
+  network = residual_networks.inverted_residuals(8)
+  network.compile("adam", "sparse_categorical_crossentropy")
+  network.fit(images / 255.0, labels, epochs=8, batch_size=32, verbose=0)
+  path = tmp_path_factory.mktemp("network") / "mine.keras"
+  network.save(path)
+  return path
+
+
+@pytest.fixture(name="programs")
+def _programs(monkeypatch):
+  """In place of the programs, which take minutes."""
+  accuracies = {"given": 0.9, "rate_0.8": 0.895, "rate_0.6": 0.5}
+  programs = accelerations.Programs(
+      accuracies, {"given": 1.0, "rate_0.8": 0.7, "rate_0.6": 0.5}
+  )
+  programs.request_stop = lambda: None
+  monkeypatch.setattr(children, "Children", lambda: programs)
+  return programs
+
+
+def _main(network, data_dir, folder, *arguments):
+  given = (
+      f"--network=file:{network}",
+      *(f"--data_dir={data_dir}", "--dataset=digits"),
+      *(f"--output_dir={folder}", "--input_scaling=unit"),
+  )
+  with training_runs.parsed(*given, *arguments):
+    accelerate.main(["accelerate"])
+
+
+def test_blocks_come_first_and_a_table_last(
+    network, data_dir, programs, tmp_path, capsys
+):
+  _main(network, data_dir, tmp_path / "out")
+  printed = capsys.readouterr().out
+  assert printed.startswith("name ") and "add2 " in printed.split("$ python")[0]
+  assert "tflite rate_0.8" in printed and "*: the fastest" in printed
+  assert printed.rstrip().endswith(f"{tmp_path}/out/accelerated.json.")
+  assert f"Wrote {tmp_path}/out/model/1, {tmp_path}/out/model.tflite" in printed
+
+
+def test_recipe_is_that_of_a_warm_start_unless_given(
+    network, data_dir, programs, tmp_path
+):
+  _main(network, data_dir, tmp_path / "out", "--epochs=3", "--target_rates=0.8")
+  arguments = accelerations.arguments_of(programs, "trainers.train", "rate_0.8")
+  assert {
+      *("--epochs=3", "--learning_rate=0.01", "--target_rates=0.8"),
+      *("--rate_share=macs", "--image_size=8"),
+  } <= set(arguments)
+
+
+def test_nothing_faster_is_said(network, data_dir, programs, tmp_path, capsys):
+  programs._times |= {"rate_0.8": 1.2}
+  _main(network, data_dir, tmp_path / "out")
+  printed = capsys.readouterr().out
+  for format in ("saved_model", "tflite"):
+    assert (
+        f"In {format}, no network within the drop is faster than the given one:"
+        " nothing is exported." in printed
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--network=MobileNetV2"], "must be a trained network, file:PATH"),
+        (["--network=file:none.keras"], "There is no .*none.keras"),
+        (["--dataset=none_such"], "none_such"),
+        (["--gate=stochastic_depth"], "has nothing to learn"),
+        (["--target_rates="], "--target_rates needs a rate"),
+        (["--target_rates=0.5,7"], "--target_rates takes numbers"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    arguments, message, network, data_dir, programs, tmp_path
+):
+  with pytest.raises(SystemExit, match=f"trainers.accelerate: .*{message}"):
+    _main(network, data_dir, tmp_path / "out", *arguments)
+  assert not programs.calls
+
+
+def test_program_that_fails_is_named(network, data_dir, programs, tmp_path):
+  programs._fails = "export.export_model"
+  with pytest.raises(SystemExit, match="export.export_model failed"):
+    _main(network, data_dir, tmp_path / "out")
+
+
+def _command(network, data_dir, folder):
+  return [
+      *(sys.executable, "-m", "trainers.accelerate"),
+      *(f"--network=file:{network}", "--input_scaling=unit"),
+      *("--dataset=digits", f"--data_dir={data_dir}"),
+      *(f"--output_dir={folder}", "--epochs=2", "--target_rates=0.7"),
+      "--max_accuracy_drop=30",
+  ]
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_network(
+    network, data_dir, tmp_path
+):
+  whole, killed = tmp_path / "whole", tmp_path / "killed"
+  subprocess.run(_command(network, data_dir, whole), check=True)
+  generator = random.Random(0)
+  for i in range(5):
+    process = subprocess.Popen(_command(network, data_dir, killed))
+    time.sleep(generator.uniform(8, 40))
+    # By turns as schedulers ask for it, and as they do in the end.
+    process.send_signal(signal.SIGTERM if i % 2 else signal.SIGKILL)
+    process.wait()
+  subprocess.run(_command(network, data_dir, killed), check=True)
+  loaded = [
+      keras.models.load_model(folder / "rate_0.7" / "model.keras")
+      for folder in (whole, killed)
+  ]
+  for ours, theirs in zip(*(m.get_weights() for m in loaded), strict=True):
+    np.testing.assert_array_equal(ours, theirs)
+  results = [
+      json.loads((folder / "rate_0.7" / "validation.json").read_text())
+      for folder in (whole, killed)
+  ]
+  assert results[0]["strategies"] == results[1]["strategies"]
+  assert (killed / "accelerated.json").exists()

@@ -1,0 +1,64 @@
+"""Tests of `trainers.acceleration.steps`."""
+
+import shlex
+
+import pytest
+
+from tests.helpers import accelerations
+from tests.helpers import training_runs
+from trainers.acceleration import steps as steps_lib
+from trainers.settings import config_from_flags
+
+
+@pytest.fixture(name="taken")
+def _taken(tmp_path):
+  """Steps in a folder, the programs they ran, and the lines they said."""
+  programs = accelerations.Programs(
+      {"given": 0.9, "rate_0.5": 0.8}, {"given": 1.0, "rate_0.5": 0.6}
+  )
+  lines = []
+  steps = steps_lib.Steps(
+      accelerations.settings(input_scaling="unit"),
+      tmp_path,
+      programs,
+      lines.append,
+  )
+  return steps, programs, lines
+
+
+def _config(programs, name):
+  arguments = accelerations.arguments_of(programs, "trainers.train", name)
+  with training_runs.parsed(*arguments):
+    return config_from_flags.make_config()
+
+
+def test_given_network_is_kept_as_it_is(taken, tmp_path):
+  steps, programs, _ = taken
+  found = steps.given()
+  assert found == steps_lib.Found(tmp_path / "given", 0.9)
+  config = _config(programs, "given")
+  assert (config.epochs, config.gate, config.target_rates) == (0, "none", [1.0])
+  assert config.network == "file:/my.keras" and config.input_scaling == "unit"
+  modules = [module for module, _ in programs.calls]
+  assert modules == [
+      *("trainers.train", "trainers.evaluate", "export.export_model")
+  ]
+
+
+def test_gated_network_is_of_the_recipe_and_the_target(taken, tmp_path):
+  steps, programs, _ = taken
+  assert steps.gated(0.5) == steps_lib.Found(tmp_path / "rate_0.5", 0.8)
+  config = _config(programs, "rate_0.5")
+  assert (config.epochs, config.gate) == (2, "dependent")
+  assert config.target_rates == [0.5]
+
+
+def test_each_step_says_the_command_that_takes_it(taken):
+  steps, programs, lines = taken
+  found = [steps.given(), steps.gated(0.5)]
+  steps.export(found[1], reference=found[0], max_drop=0.25)
+  steps.times(found)
+  steps.report(found[1], reference=found[0])
+  said = [shlex.split(line.removeprefix("\n$ ")) for line in lines]
+  ran = [["python", "-m", m, *arguments] for m, arguments in programs.calls]
+  assert said == ran and len(said) == 10

@@ -1,0 +1,4 @@
+"""From a trained network to a faster one, by the programs that there are.
+
+Imports `settings`.
+"""
