@@ -1,7 +1,12 @@
 """Tests of the program `trainers.accelerate`."""
 
 import json
+import os
+import pathlib
 import random
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,14 +14,18 @@ import time
 
 import keras
 import numpy as np
+from PIL import Image
 import pytest
+from sklearn import datasets
 
 import image_data
 from tests.helpers import accelerations
-from tests.helpers import residual_networks
+from tests.helpers import trained_files
 from tests.helpers import training_runs
 from trainers import accelerate
 from trainers import children
+
+_ROOT = pathlib.Path(accelerate.__file__).parent.parent
 
 
 @pytest.fixture(name="data_dir", scope="module")
@@ -29,13 +38,9 @@ def _data_dir(tmp_path_factory):
 @pytest.fixture(name="network", scope="module")
 def _network(data_dir, tmp_path_factory):
   """A trained network, in a file of plain Keras."""
-  dataset = image_data.open_dataset("digits", data_dir=data_dir)
-  images, labels = (np.asarray(x) for x in dataset.arrays("train"))
-  network = residual_networks.inverted_residuals(8)
-  network.compile("adam", "sparse_categorical_crossentropy")
-  network.fit(images / 255.0, labels, epochs=8, batch_size=32, verbose=0)
-  path = tmp_path_factory.mktemp("network") / "mine.keras"
-  network.save(path)
+  _, path = trained_files.save_digits(
+      tmp_path_factory.mktemp("network"), data_dir, epochs=8
+  )
   return path
 
 
@@ -49,6 +54,17 @@ def _programs(monkeypatch):
   programs.request_stop = lambda: None
   monkeypatch.setattr(children, "Children", lambda: programs)
   return programs
+
+
+def _write_photos(folder):
+  """300 digits as files, and one of them as `photo.jpg` beside the folder."""
+  images, labels = datasets.load_digits(return_X_y=True)
+  for i in range(300):
+    path = folder / f"class{labels[i]}" / f"{i}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.uint8(images[i].reshape(8, 8) * 15)
+    Image.fromarray(pixels).save(path)
+  Image.fromarray(pixels).save(folder.parent / "photo.jpg")
 
 
 def _main(network, data_dir, folder, *arguments):
@@ -155,3 +171,41 @@ def test_killed_at_random_moments_it_ends_with_the_same_network(
   ]
   assert results[0]["strategies"] == results[1]["strategies"]
   assert (killed / "accelerated.json").exists()
+
+
+@pytest.mark.slow
+def test_documented_command_on_a_folder_of_photos(
+    network, tmp_path, monkeypatch
+):
+  """`docs/your_network.md`, from its command to its Python."""
+  text = (_ROOT / "docs" / "your_network.md").read_text("utf-8")
+  (command,) = re.findall(
+      r"    python -m (trainers\.accelerate (?:.*\\\n)*.*)", text
+  )
+  (code,) = (
+      code
+      for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+      if "faster/" in code
+  )
+  monkeypatch.chdir(tmp_path)
+  shutil.copy(network, "my.keras")
+  _write_photos(tmp_path / "photos")
+  arguments = shlex.split(command.replace("\\\n", " "))
+  # Sooner: two targets, of two epochs, and images as small as the network.
+  subprocess.run(
+      [
+          *(sys.executable, "-m", *arguments, "--epochs=2"),
+          *("--target_rates=0.7", "--max_accuracy_drop=60"),
+      ],
+      check=True,
+      env=os.environ | {"PYTHONPATH": str(_ROOT)},
+  )
+  written = {path.name for path in (tmp_path / "faster").iterdir()}
+  assert {"given", "rate_0.7", "accelerated.json"} <= written
+  if "model" not in written:  # None was faster here; any will do.
+    shutil.copytree("faster/rate_0.7/exported/model", "faster/model")
+  found = {}
+  exec(compile(code, "your_network.md", "exec"), found)  # noqa: S102
+  answer = found["answer"]["probabilities"].numpy()
+  assert answer.shape == (1, 10)
+  np.testing.assert_allclose(answer.sum(), 1, rtol=1e-5)

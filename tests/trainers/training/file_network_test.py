@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import image_data
 import pgates
-from tests.helpers import residual_networks
+from tests.helpers import trained_files
 from tests.helpers import training_runs
 from trainers.training import training
 
@@ -22,14 +22,9 @@ def _data_dir(tmp_path_factory):
 @pytest.fixture(name="network", scope="module")
 def _network(data_dir, tmp_path_factory):
   """A network that a script of plain Keras trained in 0..1, and its file."""
-  dataset = image_data.open_dataset("digits", data_dir=data_dir)
-  images, labels = (np.asarray(x) for x in dataset.arrays("train"))
-  network = residual_networks.inverted_residuals(8)
-  network.compile("adam", "sparse_categorical_crossentropy")
-  network.fit(images / 255.0, labels, epochs=5, batch_size=32, verbose=0)
-  path = tmp_path_factory.mktemp("network") / "mine.keras"
-  network.save(path)
-  return network, path
+  return trained_files.save_digits(
+      tmp_path_factory.mktemp("network"), data_dir, epochs=5
+  )
 
 
 def _train(network, data_dir, workdir, *arguments):
