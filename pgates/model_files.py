@@ -62,7 +62,13 @@ def load_any(path: str | os.PathLike) -> keras.Model:
     _check_config(path)
     return keras.models.load_model(path, compile=False)
   except TypeError as error:  # Of a class that is not known, too.
-    raise ValueError(f"{path} cannot be loaded: {error}") from error
+    advice = ""
+    if "Could not locate" in str(error):
+      advice = (
+          " Import the module that registers it first (programs: "
+          "--import_modules=MODULE)."
+      )
+    raise ValueError(f"{path} cannot be loaded: {error}{advice}") from error
   except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
     raise ValueError(
         f"{path} is damaged, or no .keras file: {error}"

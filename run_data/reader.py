@@ -1,6 +1,8 @@
 """Reads what a run's folder says of its settings and of its data."""
 
+from collections.abc import Iterable
 import dataclasses
+import importlib
 import os
 import pathlib
 from typing import Any
@@ -66,6 +68,25 @@ def rules(settings: dict[str, Any]) -> dict[str, Any]:
           settings.get("test_share", defaults.test),
       ),
   }
+
+
+def import_modules(names: Iterable[str]) -> None:
+  """Imports what registers the layers of a network of others.
+
+  Args:
+    names: of modules, which Python finds.
+
+  Raises:
+    ImportError: names the flag and the module.
+  """
+  for name in names:
+    try:
+      importlib.import_module(name)
+    except ImportError as error:
+      raise ImportError(
+          f"--import_modules={name}: {error}. Python looks in this folder, "
+          "among what is installed, and in PYTHONPATH."
+      ) from error
 
 
 def check_to_continue(

@@ -35,6 +35,8 @@ from trainers.settings import config_from_flags
 from trainers.settings import shared_flags
 from trainers.training import training
 
+# Of --target_rates, which are tried one after the other.
+_TARGETS = (0.8, 0.6, 0.4)
 _OUTPUT_DIR = path_flags.define(
     "output_dir", None, "Folder of all that is written"
 )
@@ -92,6 +94,8 @@ def _accelerate(folder, processes):
     )
   writable.check_file(folder / "accelerated.json", instead="--output_dir")
   targets = settings.pop("target_rates")
+  if not flags.FLAGS["target_rates"].present:
+    targets = list(_TARGETS)
   if not targets:
     raise ValueError("--target_rates needs a rate, or several to try.")
   # All are sound before any work.

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import dataclasses
-import importlib
 import os
 import pathlib
 
@@ -64,7 +63,8 @@ def open_source(
   is_of_run = bool(workdir) and dataset in (None, settings.get("dataset"))
   if not is_of_run:
     dataset = _name_of_other(dataset, place, settings)
-  loaded = _load(path, import_modules)
+  reader.import_modules([*settings.get("import_modules", []), *import_modules])
+  loaded = _load(path)
   if is_of_run:
     # A class renamed or moved since would be a wrong label in the export.
     _, opened = reader.open_data(workdir, place)
@@ -112,9 +112,7 @@ def _path_of_model(workdir, model):
   return path.expanduser()
 
 
-def _load(path, import_modules):
-  for name in import_modules:
-    importlib.import_module(name)
+def _load(path):
   model = pgates.load_model(path)
   shape = image_shape(model)
   if len(model.inputs) != 1 or len(shape) != 3 or None in shape:

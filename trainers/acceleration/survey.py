@@ -10,6 +10,7 @@ import image_data
 import pgates
 from pgates.networks import network_files
 from pgates.networks import networks
+from run_data import reader
 
 # A training step takes about as long as three forward passes, and the rest of
 # an epoch, an export and start-up of programs as was seen on two cores.
@@ -50,6 +51,7 @@ def survey(
     FileNotFoundError: if there is no such file.
     ValueError: if it holds no network that can be gated.
   """
+  reader.import_modules(settings["import_modules"])
   path = networks.file_of(settings["network"])
   network = network_files.load(
       path, num_classes=dataset.num_classes, new_head=settings["new_head"]

@@ -56,6 +56,7 @@ def evaluate_run(
     reference = run_folder.read_reference(
         options.reference, dataset.name, options.split
     )
+  reader.import_modules(settings.get("import_modules", []))
   model = pgates.load_model(workdir / options.model_file)
   dense = reference["dense_macs"] if reference else model.macs.dense
   bad_examples = image_data.BadExamples(max_bad_examples)

@@ -106,6 +106,7 @@ def _of_run(workdir, reference, export, place, evaluation):
   # Older evaluations do not say.
   model_file = evaluation.get("model_file", "model.keras")
   run_folder.check_files(workdir, model_file)
+  reader.import_modules(settings.get("import_modules", []))
   model = pgates.load_model(workdir / model_file)
   decisions = None
   if any(block.gate is not None for block in pgates.gated_blocks(model)):

@@ -32,7 +32,7 @@ def _check_normalization(config):
 
 
 def _check_file(config):
-  of_files = {"input_scaling": None, "new_head": False}
+  of_files = {"input_scaling": None, "new_head": False, "import_modules": []}
   given = {
       name: getattr(config, name)
       for name, default in of_files.items()

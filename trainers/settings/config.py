@@ -96,6 +96,9 @@ class Config:
   new_head: bool = _field(
       False, "Replace the last dense layer of a network of file: by a fresh one"
   )
+  import_modules: list[str] = _field(
+      [], "That register the layers of a network of file:", kind=str
+  )
   normalization: str = _field(
       "unit",
       "Of 0..255 images, in a network of ours",

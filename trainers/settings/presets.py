@@ -49,7 +49,7 @@ PRESETS = {
         "gate_learning_rate_multiplier": 10.0,
         "gate_weight_decay": 0.0,
     },
-    # Gates on a trained network; trainers.accelerate walks down the targets.
+    # Gates on a trained network; trainers.accelerate tries several targets.
     "warm_start": {
         "augmentation": "shift",
         "batch_size": 32,
@@ -57,7 +57,7 @@ PRESETS = {
         "learning_rate": 0.01,
         "learning_rate_schedule": "cosine",
         "weight_decay": 1e-4,
-        "target_rates": [0.8, 0.6, 0.4],
+        "target_rates": [0.6],
         "rate_share": "macs",
         "rate_loss_weight": 4.0,
         "gate_learning_rate_multiplier": 10.0,

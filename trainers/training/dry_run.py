@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import image_data
 import pgates
+from run_data import reader
 from trainers.settings import config as config_lib
 from trainers.training import networks
 
@@ -28,6 +29,7 @@ def dry_run(config: config_lib.Config) -> None:
     ValueError: if a setting does not fit.
     FloatingPointError: if the loss of the step is not finite.
   """
+  reader.import_modules(config.import_modules)
   keras.config.set_dtype_policy(config.precision)
   keras.utils.set_random_seed(config.seed)
   features = image_data.dataset_features(

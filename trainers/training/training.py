@@ -80,6 +80,7 @@ def run(
         "--data_service is for one process: several workers would not agree "
         "on the batches. Omit it, or --distribution=multi_worker."
     )
+  reader.import_modules(config.import_modules)
   keras.config.set_dtype_policy(config.precision)
   strategy = distribution.make_strategy(
       config.distribution,

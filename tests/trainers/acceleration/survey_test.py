@@ -19,7 +19,7 @@ def _survey(network, dataset, folder, **settings):
   network.save(path)
   settings = {
       **{"network": f"file:{path}", "new_head": False, "image_size": None},
-      **{"epochs": 3, **settings},
+      **{"epochs": 3, "import_modules": [], **settings},
   }
   return survey.survey(settings, dataset, num_targets=2)
 

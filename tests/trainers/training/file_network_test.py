@@ -1,5 +1,8 @@
 """Runs of `trainers.train` that begin with a trained network in a file."""
 
+import importlib
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -7,8 +10,11 @@ import tensorflow as tf
 
 import image_data
 import pgates
+from tests.helpers import residual_networks
 from tests.helpers import trained_files
 from tests.helpers import training_runs
+from trainers.evaluation import options
+from trainers.evaluation import run as evaluation_run
 from trainers.training import training
 
 
@@ -77,3 +83,40 @@ def test_path_in_the_settings_is_absolute(network, monkeypatch):
   monkeypatch.chdir(network[1].parent)
   config = training_runs.config("--network=file:mine.keras")
   assert config.network == f"file:{network[1]}"
+
+
+def test_layers_of_ones_own_are_registered_by_their_module(
+    data_dir, tmp_path, monkeypatch
+):
+  (tmp_path / "own_shift.py").write_text(
+      "import keras\n"
+      "import pgates\n"
+      "@keras.saving.register_keras_serializable('own')\n"
+      "class Shift(keras.layers.Layer):\n"
+      "  def call(self, x):\n"
+      "    return x + 0.1\n"
+      "pgates.layer_macs.register(Shift)(lambda layer, shape: 0)\n"
+  )
+  monkeypatch.syspath_prepend(tmp_path)
+  shift = importlib.import_module("own_shift").Shift
+  network = residual_networks.inverted_residuals(8)
+  images = keras.Input((8, 8, 1))
+  own = keras.Model(images, network(shift()(images)))
+  own.save(tmp_path / "own.keras")
+  del keras.saving.get_custom_objects()["own>Shift"]
+  monkeypatch.delitem(sys.modules, "own_shift")
+  arguments = ("--gate=none", "--epochs=0", "--new_head")
+  of_file = (None, tmp_path / "own.keras")
+  run = tmp_path / "run"
+  with pytest.raises(ValueError, match="'Shift'.*--import_modules=MODULE"):
+    _train(of_file, data_dir, run, *arguments)
+  with pytest.raises(ImportError, match="--import_modules=none_such: No mod"):
+    _train(of_file, data_dir, run, *arguments, "--import_modules=none_such")
+  _train(of_file, data_dir, run, *arguments, "--import_modules=own_shift")
+  # The run remembers.
+  del keras.saving.get_custom_objects()["own>Shift"]
+  monkeypatch.delitem(sys.modules, "own_shift")
+  found = evaluation_run.evaluate_run(
+      run, options.Options(strategies=["always_open"])
+  )
+  assert found["examples"] == 300
