@@ -1,10 +1,12 @@
 """One process at a time in a folder."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
 import socket
+import time
 
 import filelock
 
@@ -51,6 +53,33 @@ def only_one(folder: str | os.PathLike) -> Iterator[None]:
         (folder / _NAME).unlink()
         if is_new:
           folder.rmdir()
+
+
+def wait_until_free(
+    folder: str | os.PathLike,
+    *,
+    echo: Callable[[str], None] = print,
+    seconds: float = 1.0,
+) -> None:
+  """Waits until no process has a folder; it need not be there.
+
+  Args:
+    folder: path.
+    echo: prints a line on who is waited for, once.
+    seconds: between two looks.
+  """
+  told = False
+  while pathlib.Path(folder).exists():
+    try:
+      with only_one(folder):
+        return
+    except InUse:
+      if not told:
+        echo(
+            f"{_holder(pathlib.Path(folder))} is at work in {folder}: waiting."
+        )
+        told = True
+      time.sleep(seconds)
 
 
 def _holder(folder):

@@ -20,6 +20,7 @@ from absl import flags
 from absl import logging
 
 from file_io import endings
+from file_io import locks
 from file_io import path_flags
 from file_io import writable
 import image_data
@@ -114,17 +115,18 @@ def _accelerate(folder, processes):
   )
   found = survey.survey(settings, dataset, num_targets=len(targets))
   print(found.text, flush=True)
-  return acceleration.accelerate(
-      {**settings, "image_size": found.image_size},
-      targets,
-      folder,
-      acceleration.Bounds(
-          _MAX_ACCURACY_DROP.value,
-          _TIME_LIMIT.value and 3600 * _TIME_LIMIT.value,
-      ),
-      processes,
-      echo=lambda line: print(line, flush=True),
-  )
+  with locks.only_one(folder):
+    return acceleration.accelerate(
+        {**settings, "image_size": found.image_size},
+        targets,
+        folder,
+        acceleration.Bounds(
+            _MAX_ACCURACY_DROP.value,
+            _TIME_LIMIT.value and 3600 * _TIME_LIMIT.value,
+        ),
+        processes,
+        echo=lambda line: print(line, flush=True),
+    )
 
 
 def _print_result(rows, folder):

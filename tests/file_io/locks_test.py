@@ -81,3 +81,28 @@ def test_lock_on_a_file_that_was_just_removed_is_not_held(
     with pytest.raises(locks.InUse):
       with locks.only_one(tmp_path):
         pass
+
+
+def test_folder_of_another_is_waited_for(tmp_path):
+  holder = subprocess.Popen(
+      [sys.executable, "-c", _HOLD, str(tmp_path)],
+      stdout=subprocess.PIPE,
+      text=True,
+  )
+  lines = []
+
+  def echo(line):
+    lines.append(line)
+    holder.kill()
+
+  try:
+    assert holder.stdout.readline() == "held\n"
+    locks.wait_until_free(tmp_path, echo=echo, seconds=0.01)
+  finally:
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+  (line,) = lines
+  assert line.startswith(f"Process {holder.pid} on ") and "waiting" in line
+  locks.wait_until_free(tmp_path / "none", echo=echo)
+  assert len(lines) == 1

@@ -12,6 +12,7 @@ import shlex
 from typing import Any
 
 from file_io import artifacts
+from file_io import locks
 from trainers import children
 from trainers.settings import config as config_lib
 from trainers.settings import records
@@ -160,7 +161,11 @@ class Steps:
 
   def _take(self, result: os.PathLike, module: str, *arguments: str) -> None:
     """Takes a step, unless its result is there."""
-    if pathlib.Path(result).exists():
+    result = pathlib.Path(result)
+    if result.parent != self._folder:  # That one is this process's own.
+      # Of a process that was killed, a program may be at work still.
+      locks.wait_until_free(result.parent, echo=self._echo)
+    if result.exists():
       return
     command = shlex.join(["python", "-m", module, *arguments])
     self._echo(f"\n$ {command}")

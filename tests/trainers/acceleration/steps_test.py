@@ -1,9 +1,12 @@
 """Tests of `trainers.acceleration.steps`."""
 
 import shlex
+import threading
+import time
 
 import pytest
 
+from file_io import locks
 from tests.helpers import accelerations
 from tests.helpers import training_runs
 from trainers.acceleration import steps as steps_lib
@@ -62,3 +65,25 @@ def test_each_step_says_the_command_that_takes_it(taken):
   said = [shlex.split(line.removeprefix("\n$ ")) for line in lines]
   ran = [["python", "-m", m, *arguments] for m, arguments in programs.calls]
   assert said == ran and len(said) == 10
+
+
+def test_program_that_outlived_its_parent_is_waited_for(taken, tmp_path):
+  """And what it leaves is taken for done."""
+  steps, programs, lines = taken
+  folder = tmp_path / "rate_0.5"
+  held = threading.Event()
+
+  def outlive():
+    with locks.only_one(folder):
+      held.set()
+      while not any("is at work" in line for line in lines):
+        time.sleep(0.01)
+      (folder / "model.keras").write_bytes(b"")
+
+  thread = threading.Thread(target=outlive)
+  thread.start()
+  held.wait()
+  steps.gated(0.5)
+  thread.join()
+  assert [module for module, _ in programs.calls] == ["trainers.evaluate"]
+  assert f"is at work in {folder}: waiting." in lines[0]
