@@ -153,7 +153,9 @@ def open_reference(
     FileNotFoundError: if there is no model.
     ValueError: if it has gates, other images or other classes.
   """
-  model = _load(_path_of_model(workdir, None), ())
+  settings = reader.read_settings(workdir)
+  reader.import_modules(settings.get("import_modules", []))
+  model = _load(_path_of_model(workdir, None))
   if any(block.gate is not None for block in pgates.gated_blocks(model)):
     raise ValueError(
         f"--reference is a run without gates, of trainers.train --gate=none. "
