@@ -1,8 +1,10 @@
 """Exports of networks of others, whose blocks were found and gated."""
 
+import gc
 import json
 
 from ai_edge_litert import interpreter
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -149,7 +151,10 @@ def _known(request):
   logits = gated(images[:8], training=False)["logits"]
   for variable in model.layers[-1].variables:
     variable.assign(variable / np.std(logits))
-  return _spread(gated, images[:8])
+  yield _spread(gated, images[:8])
+  # Eleven networks and their exports would not fit in memory.
+  keras.backend.clear_session()
+  gc.collect()
 
 
 @pytest.mark.slow
