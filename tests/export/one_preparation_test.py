@@ -46,7 +46,7 @@ def _asked(model, preparation):
       gated_networks.images(2),
       preparation=preparation,
   )
-  _, inputs, expected = requests["other_sizes"]
+  _, inputs, expected, _ = requests["other_sizes"]
   return inputs["image_bytes"].tolist(), expected["images"]
 
 

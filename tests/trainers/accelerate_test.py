@@ -69,6 +69,7 @@ def _write_photos(folder):
 
 def _main(network, data_dir, folder, *arguments):
   given = (
+      "--workdir=unused",  # Other programs in this process require it.
       f"--network=file:{network}",
       *(f"--data_dir={data_dir}", "--dataset=digits"),
       *(f"--output_dir={folder}", "--input_scaling=unit"),
