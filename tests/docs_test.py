@@ -134,6 +134,7 @@ def test_measured_shares_are_those_of_their_files():
   assert f"delivers {rates['train']} images a second to train on" in training
   assert f"and {rates['evaluate']} to evaluate on;" in training
   assert f"decodes and resizes delivers {rates['plain']} (" in training
+  assert f"(without, {rates['train_without_exif']} to train on" in training
   masked = [
       row["served"]["masked"]["ratio"]
       for row in result_shapes.committed("latency.json")["rows"]
