@@ -150,6 +150,26 @@ def ending(network: keras.Model) -> str:
   return "logits"
 
 
+def check_images(
+    network: keras.Model, shape: tuple[int | None, int | None, int]
+) -> None:
+  """Raises a ValueError for images of another shape than a network takes.
+
+  Args:
+    network: of `load`.
+    shape: (height, width, channels) of the images; None for a size that is not
+      known.
+  """
+  wanted = network.inputs[0].shape[1:]
+  pairs = zip(wanted, shape, strict=True)
+  if any(None not in pair and pair[0] != pair[1] for pair in pairs):
+    raise ValueError(
+        f"{network.name} takes images of (height, width, channels) "
+        f"{tuple(wanted)}. Received: {tuple(shape)}. Give its side as "
+        "--image_size; the number of channels is that of the data."
+    )
+
+
 def build(
     path: str,
     num_classes: int,
@@ -187,13 +207,7 @@ def build(
   """
   network = load(path, num_classes=num_classes, new_head=new_head)
   ending(network)
-  wanted = network.inputs[0].shape[1:]
-  if any(w not in (None, h) for w, h in zip(wanted, input_shape, strict=True)):
-    raise ValueError(
-        f"{pathlib.Path(path).name} takes images of (height, width, channels) "
-        f"{tuple(wanted)}. Received: {tuple(input_shape)}. Give its side as "
-        "--image_size; the number of channels is that of the data."
-    )
+  check_images(network, input_shape)
   scaling = scaling_of(network, input_scaling)
   if scaling not in scalings(input_shape[-1]):
     raise ValueError(

@@ -189,7 +189,11 @@ def test_documented_command_on_a_folder_of_photos(
       if "faster/" in code
   )
   monkeypatch.chdir(tmp_path)
-  shutil.copy(network, "my.keras")
+  # Images of folders have three channels.
+  images = keras.Input((8, 8, 3))
+  grey = keras.ops.mean(images, axis=-1, keepdims=True)
+  trained = keras.models.load_model(network)
+  keras.Model(images, trained(grey)).save("my.keras")
   _write_photos(tmp_path / "photos")
   arguments = shlex.split(command.replace("\\\n", " "))
   # Sooner: two targets, of two epochs, and images as small as the network.

@@ -40,6 +40,9 @@ def check(
   network = network_files.load(
       path, num_classes=dataset.num_classes, new_head=False
   )
+  size = config.image_size
+  sides = dataset.image_shape[:2] if size is None else (size, size)
+  network_files.check_images(network, (*sides, dataset.image_shape[-1]))
   right, number = _right_answers(
       network,
       batches.evaluation_examples(

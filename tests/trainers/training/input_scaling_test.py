@@ -94,3 +94,8 @@ def test_a_scaling_that_is_better_by_chance_alone_refuses_nothing():
 def test_networks_that_know_no_classes_yet_are_not_asked(path, dataset):
   _check(path, dataset, "--input_scaling=tf", "--new_head")
   input_scaling.check(training_runs.config("--network=resnet18"), dataset)
+
+
+def test_images_that_do_not_fit_are_named(path, dataset):
+  with pytest.raises(ValueError, match=r"takes images .*\(9, 9, 1\). Give its"):
+    _check(path, dataset, "--input_scaling=unit", "--image_size=9")
