@@ -16,13 +16,13 @@ from absl import flags
 from absl import logging
 import tensorflow as tf
 
+from export.inputs import data as data_lib
 from export.inputs import source as source_lib
 from export.timing import export_times
 from file_io import artifacts
 from file_io import endings
 from file_io import path_flags
 from file_io import writable
-import image_data
 
 _EXPORTS = flags.DEFINE_list(
     "exports", [], "Folders; times are by those of the first"
@@ -40,14 +40,14 @@ _NUM_IMAGES = 64
 
 
 def _images(source):
-  batches = image_data.eval_batches(
-      source.dataset,
-      "validation",
-      batch_size=_NUM_IMAGES,
-      image_size=source.image_size,
+  data = data_lib.read_data(
+      source,
+      split="validation",
+      labels=None,
+      num_examples=_NUM_IMAGES,
+      num_calibration=1,
   )
-  images, _ = next(iter(batches))
-  return images.numpy()
+  return data.examples.images
 
 
 @endings.in_one_line("export.time_exports", "What was there stays.")

@@ -85,9 +85,7 @@ def main(argv: list[str]) -> None:
 
 
 def _accelerate(folder, processes):
-  if flags.FLAGS["preset"].value is None:
-    flags.FLAGS["preset"].value = "warm_start"
-  settings = config_from_flags.read_settings()
+  settings = config_from_flags.read_settings(default_preset="warm_start")
   if networks.file_of(settings["network"]) is None:
     raise ValueError(
         "--network must be a trained network, file:PATH.keras. Received: "

@@ -17,6 +17,9 @@ from pgates.residuals import openers as openers_lib
 from pgates.residuals import reading
 from pgates.training import model as model_lib
 
+# P(open) at the start in a trained network, which is not to be thrown away.
+TRAINED_PROBABILITY = 0.95
+
 GateOfResidual = Callable[[finding.Residual], gates_lib.Gate | None]
 # From the blocks that were chosen to their gates, by name.
 GatesOfBlocks = Callable[
@@ -33,7 +36,7 @@ def gate_residuals(
     select: Callable[[finding.Residual], bool] | None = None,
     skip: Collection[str] = (),
     min_share: float = 0.02,
-    initial_probability: float = 0.95,
+    initial_probability: float = TRAINED_PROBABILITY,
     keep_stochastic_depth: bool = False,
     macs: Mapping[str, int] | None = None,
     openers: openers_lib.Openers | None = None,
@@ -59,8 +62,8 @@ def gate_residuals(
     skip: names of blocks that stay as they are.
     min_share: of the multiply-adds of the model, below which a block stays as
       it is. Where sizes are not fixed, none is counted, and all are gated.
-    initial_probability: P(open) at the start, high: a trained network is not
-      thrown away. Of no use where `gate` is a callable.
+    initial_probability: P(open) at the start, high (0.95): a trained network is
+      not thrown away. Of no use where `gate` is a callable.
     keep_stochastic_depth: whether such layers stay.
     macs: as of `find_residuals`.
     openers: as of `find_residuals`.

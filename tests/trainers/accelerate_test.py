@@ -18,7 +18,6 @@ from PIL import Image
 import pytest
 from sklearn import datasets
 
-import image_data
 from tests.helpers import accelerations
 from tests.helpers import trained_files
 from tests.helpers import training_runs
@@ -26,13 +25,6 @@ from trainers import accelerate
 from trainers import children
 
 _ROOT = pathlib.Path(accelerate.__file__).parent.parent
-
-
-@pytest.fixture(name="data_dir", scope="module")
-def _data_dir(tmp_path_factory):
-  folder = tmp_path_factory.mktemp("data")
-  image_data.open_dataset("digits", data_dir=folder)
-  return folder
 
 
 @pytest.fixture(name="network", scope="module")

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from file_io import artifacts
+from file_io import scratch
 from trainers import children
 from trainers.acceleration import choosing
 from trainers.acceleration import steps as steps_lib
@@ -140,8 +141,7 @@ def _publish(rows, folder):
     target = folder / "model" / "1"
     if target.exists():
       continue
-    temporary = folder / ".model"
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(row.path, temporary)
     target.parent.mkdir(exist_ok=True)
-    os.replace(temporary, target)
+    with scratch.folder(folder, ".model-") as temporary:
+      shutil.copytree(row.path, temporary / "1")
+      os.replace(temporary / "1", target)

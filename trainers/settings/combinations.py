@@ -32,12 +32,8 @@ def _check_normalization(config):
 
 
 def _check_file(config):
-  of_files = {"input_scaling": None, "new_head": False, "import_modules": []}
-  given = {
-      name: getattr(config, name)
-      for name, default in of_files.items()
-      if getattr(config, name) != default
-  }
+  of_files = ("input_scaling", "new_head", "import_modules")
+  given = [name for name in of_files if getattr(config, name)]
   if given and networks.file_of(config.network) is None:
     raise ValueError(
         f"--{', --'.join(given)} is for --network=file:PATH.keras. Received: "

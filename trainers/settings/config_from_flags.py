@@ -54,14 +54,18 @@ def _check_targets_have_gates(config):
     )
 
 
-def read_settings() -> dict[str, Any]:
+def read_settings(default_preset: str | None = None) -> dict[str, Any]:
   """The fields of `make_config`, not yet held against each other.
+
+  Args:
+    default_preset: name of the recipe where no --preset is given, or None.
 
   Raises:
     ValueError: if a list is not one of numbers.
   """
   values = flags.FLAGS
-  preset = presets.PRESETS[_PRESET.value] if _PRESET.value else {}
+  name_of_preset = _PRESET.value or default_preset
+  preset = presets.PRESETS[name_of_preset] if name_of_preset else {}
   settings = {}
   for name, (each, _) in _SETTINGS.items():
     if name in preset and not values[name].present:

@@ -7,13 +7,11 @@ import pgates
 from pgates.layers import gate_kinds
 from pgates.layers import gates
 from pgates.networks import networks
+from pgates.residuals import gating
 from trainers.settings import config as config_lib
 from trainers.training import block_times
 from trainers.training import initial_weights
 from trainers.training import optimization
-
-# P(open) at the start in a trained network, which is not to be thrown away.
-TRAINED_PROBABILITY = 0.95
 
 
 def build_network(
@@ -38,7 +36,7 @@ def build_network(
   is_file = networks.file_of(config.network) is not None
   probability = config.initial_probability
   if probability is None and is_file:
-    probability = TRAINED_PROBABILITY
+    probability = gating.TRAINED_PROBABILITY
   settings = gates.GateSettings(
       temperature=config.temperature,
       initial_probability=probability,

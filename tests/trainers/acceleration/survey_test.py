@@ -8,10 +8,8 @@ from trainers.acceleration import survey
 
 
 @pytest.fixture(name="dataset", scope="module")
-def _dataset(tmp_path_factory):
-  return image_data.open_dataset(
-      "digits", data_dir=tmp_path_factory.mktemp("d")
-  )
+def _dataset(data_dir):
+  return image_data.open_dataset("digits", data_dir=data_dir)
 
 
 def _survey(network, dataset, folder, **settings):

@@ -18,13 +18,6 @@ from trainers.evaluation import run as evaluation_run
 from trainers.training import training
 
 
-@pytest.fixture(name="data_dir", scope="module")
-def _data_dir(tmp_path_factory):
-  folder = tmp_path_factory.mktemp("data")
-  image_data.open_dataset("digits", data_dir=folder)
-  return folder
-
-
 @pytest.fixture(name="network", scope="module")
 def _network(data_dir, tmp_path_factory):
   """A network that a script of plain Keras trained in 0..1, and its file."""

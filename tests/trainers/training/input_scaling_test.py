@@ -12,10 +12,8 @@ _TRAINED_ON = 255.0  # What pixels are divided by.
 
 
 @pytest.fixture(name="dataset", scope="module")
-def _dataset(tmp_path_factory):
-  return image_data.open_dataset(
-      "digits", data_dir=tmp_path_factory.mktemp("d")
-  )
+def _dataset(data_dir):
+  return image_data.open_dataset("digits", data_dir=data_dir)
 
 
 @pytest.fixture(name="path", scope="module")
