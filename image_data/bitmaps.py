@@ -2,9 +2,11 @@
 
 import tensorflow as tf
 
+from image_data import graph_functions
 from image_data import headers
 
 
+@graph_functions.apart
 def decode(encoded: tf.Tensor) -> tf.Tensor:
   """Decodes a BMP file of 1, 4 or 8 bits a pixel that is not compressed.
 
@@ -26,6 +28,7 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
   return tf.gather(_palette(content, said), places)
 
 
+@graph_functions.apart
 def without_trailer(encoded: tf.Tensor) -> tf.Tensor:
   """Cuts a BMP file off at the end of its pixels.
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from image_data import bitmaps
 from image_data import exif
+from image_data import graph_functions
 from image_data import headers
 
 # The names of files that `decode` reads end in one of these.
@@ -134,28 +135,34 @@ def _decoded(encoded, header, channels, rules):
 
 def _as_stored(encoded, header):
   """uint8 [height, width, 3]."""
+  image = tf.cond(
+      (header.kind == headers.WEBP) | (header.kind == headers.BMP),
+      lambda: _of_many_sorts(encoded, *header),
+      # Not grey at once, which TensorFlow does for JPEG and PNG alone.
+      lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+  )
+  return tf.ensure_shape(image, [None, None, 3])
 
-  def in_three():
-    # Not grey at once, which TensorFlow does for JPEG and PNG alone.
-    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+@graph_functions.apart
+def _of_many_sorts(encoded, *header):
+  """Of BMP and WebP, TensorFlow itself drops no transparency."""
+  header = headers.Header(*header)
 
   def in_its_own(encoded):
-    # Of BMP and WebP, TensorFlow itself drops no transparency.
     image = tf.io.decode_image(encoded, channels=0, expand_animations=False)
-    image.set_shape([None, None, None])
-    return image[..., :3]
+    return tf.ensure_shape(image, [None, None, None])[..., :3]
 
-  branches = [
-      in_three,
-      lambda: in_its_own(encoded),
-      lambda: in_its_own(bitmaps.without_trailer(encoded)),
-      lambda: bitmaps.decode(encoded),
-  ]
-  is_branch = [header.kind == headers.WEBP, header.kind == headers.BMP]
-  branch = tf.reduce_max(tf.where(is_branch, [1, 2], 0))
-  image = tf.switch_case(tf.where(header.has_palette, 3, branch), branches)
-  image.set_shape([None, None, 3])
-  return image
+  return tf.case(
+      [
+          (header.has_palette, lambda: bitmaps.decode(encoded)),
+          (
+              header.kind == headers.BMP,
+              lambda: in_its_own(bitmaps.without_trailer(encoded)),
+          ),
+      ],
+      default=lambda: in_its_own(encoded),
+  )
 
 
 def _in_channels(image, channels):

@@ -2,20 +2,15 @@
 
 import tensorflow as tf
 
+from image_data import graph_functions
+
 # Before the pixels, segments are 64 kB at most; who writes more than one in
 # front of the orientation is not looked behind.
 _MOST_BYTES = 2**17
 # Segments of applications, and comments, come before all others.
 _APP0, _APP1 = 0xFFE0, 0xFFE1
-# Numbers in the first ten bytes of a segment: its marker, its length, and the
-# two halves of what makes it one of EXIF.
-_NUMBERS = (
-    (256, 1, 0, 0, 0, 0, 0, 0, 0, 0),
-    (0, 0, 256, 1, 0, 0, 0, 0, 0, 0),
-    (0, 0, 0, 0, 65536, 256, 1, 0, 0, 0),
-    (0, 0, 0, 0, 0, 0, 0, 65536, 256, 1),
-)
-_EXIF = (int.from_bytes(b"Exi"), int.from_bytes(b"f\0\0"))
+# What makes a segment one of EXIF, two bytes each.
+_EXIF = [int.from_bytes(two) for two in (b"Ex", b"if", b"\0\0")]
 _ORIENTATION = 0x0112
 _SHORT = 3
 
@@ -43,38 +38,66 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
 
 def _of_jpeg(encoded):
   last = tf.minimum(tf.strings.length(encoded), _MOST_BYTES)
-
-  # Few operations and few bytes, for each image waits for them, segment by
-  # segment.
-  def segment(place):
-    # Zeros follow on the end: no marker.
-    first = tf.strings.join([tf.strings.substr(encoded, place, 10), b"\0" * 10])
-    first = tf.cast(tf.io.decode_raw(first, tf.uint8)[:10], tf.int32)
-    return tf.unstack(tf.linalg.matvec(tf.constant(_NUMBERS), first))
-
-  def is_exif(marker, half, other_half):
-    return (marker == _APP1) & (half == _EXIF[0]) & (other_half == _EXIF[1])
-
-  def is_passed(place, marker, length, *halves):
-    del length
-    is_other = (marker >= _APP0) & ~is_exif(marker, *halves)
-    return is_other & (place < last)
-
-  def following(place, marker, length, *halves):
-    del marker, halves
-    # A length that counts not even itself would go on for ever.
-    place = tf.minimum(place + 2 + tf.maximum(length, 2), last)
-    return place, *segment(place)
-
-  place, marker, length, *halves = tf.while_loop(
-      is_passed, following, (tf.constant(2), *segment(2))
+  # Few operations, for each image waits for them: of most files, one of the
+  # first two segments tells.
+  place = tf.constant(2)
+  segment = _segment(encoded, place)
+  is_passed = _is_passed(segment)
+  place = tf.where(is_passed, _following(place, segment, last), place)
+  segment = _segment(encoded, place)
+  place, segment = tf.cond(
+      is_passed & _is_passed(segment),
+      lambda: _walked(encoded, place, segment, last),
+      lambda: (place, segment),
+  )
+  return tf.cond(
+      _is_exif(segment),
+      lambda: _of_segment(encoded, place, segment),
+      lambda: tf.constant(1),
   )
 
-  def of_block():
-    block = tf.strings.substr(encoded, place + 10, tf.maximum(length - 8, 0))
-    return _of_tiff(tf.io.decode_raw(block, tf.uint8))
 
-  return tf.cond(is_exif(marker, *halves), of_block, lambda: tf.constant(1))
+def _segment(encoded, place):
+  """Its first ten bytes, in twos: marker, length, ...; int32 [5]."""
+  ten = tf.strings.substr(encoded, place, 10)
+  # Zeros follow on the end of the file: no marker.
+  twos = tf.io.decode_raw(ten, tf.uint16, little_endian=False, fixed_length=10)
+  return tf.cast(twos, tf.int32)
+
+
+def _is_exif(segment):
+  return (segment[0] == _APP1) & tf.reduce_all(segment[2:] == _EXIF)
+
+
+def _is_passed(segment):
+  return (segment[0] >= _APP0) & ~_is_exif(segment)
+
+
+def _following(place, segment, last):
+  # A length that counts not even itself would go on for ever.
+  return tf.minimum(place + 2 + tf.maximum(segment[1], 2), last)
+
+
+@graph_functions.apart
+def _walked(encoded, place, segment, last):
+  """Place and start of the first segment that is not passed."""
+
+  def body(place, segment):
+    place = _following(place, segment, last)
+    return place, _segment(encoded, place)
+
+  return tf.while_loop(
+      lambda place, segment: _is_passed(segment) & (place < last),
+      body,
+      (place, segment),
+  )
+
+
+@graph_functions.apart
+def _of_segment(encoded, place, segment):
+  size = tf.maximum(segment[1] - 8, 0)
+  block = tf.strings.substr(encoded, place + 10, size)
+  return _of_tiff(tf.io.decode_raw(block, tf.uint8))
 
 
 def _of_tiff(block):
@@ -125,19 +148,20 @@ def turned(image: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
   Returns:
     The same, or [width, height, channels].
   """
-  channels = image.shape[-1]
+  result = tf.cond(
+      tf.equal(value, 1), lambda: image, lambda: _turned(image, value)
+  )
+  return tf.ensure_shape(result, [None, None, image.shape[-1]])
 
-  def turn():
-    swaps, upside_down, mirrored = _turns(value)
-    swapped = tf.cond(
-        swaps, lambda: tf.transpose(image, [1, 0, 2]), lambda: image
-    )
-    flags = tf.stack([upside_down, mirrored])
-    axes = tf.boolean_mask([0, 1], flags)
-    return tf.reverse(swapped, axes)
 
-  result = tf.cond(tf.equal(value, 1), lambda: image, turn)
-  return tf.ensure_shape(result, [None, None, channels])
+@graph_functions.apart
+def _turned(image, value):
+  swaps, upside_down, mirrored = _turns(value)
+  swapped = tf.cond(
+      swaps, lambda: tf.transpose(image, [1, 0, 2]), lambda: image
+  )
+  axes = tf.boolean_mask([0, 1], tf.stack([upside_down, mirrored]))
+  return tf.reverse(swapped, axes)
 
 
 def turned_shape(shape: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
@@ -158,13 +182,18 @@ def stored_window(
   Returns:
     The same in the image as stored.
   """
+  return tf.cond(
+      tf.equal(value, 1),
+      lambda: window,
+      lambda: _stored_window(window, shape, value),
+  )
 
-  def stored():
-    swaps, upside_down, mirrored = _turns(value)
-    top, left, height, width = tf.unstack(window)
-    top = tf.where(upside_down, shape[0] - top - height, top)
-    left = tf.where(mirrored, shape[1] - left - width, left)
-    place = tf.stack([top, left, height, width])
-    return tf.where(swaps, tf.gather(place, [1, 0, 3, 2]), place)
 
-  return tf.cond(tf.equal(value, 1), lambda: window, stored)
+@graph_functions.apart
+def _stored_window(window, shape, value):
+  swaps, upside_down, mirrored = _turns(value)
+  top, left, height, width = tf.unstack(window)
+  top = tf.where(upside_down, shape[0] - top - height, top)
+  left = tf.where(mirrored, shape[1] - left - width, left)
+  place = tf.stack([top, left, height, width])
+  return tf.where(swaps, tf.gather(place, [1, 0, 3, 2]), place)

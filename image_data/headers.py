@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from image_data import graph_functions
+
 UNKNOWN, JPEG, PNG, GIF, BMP, WEBP = range(6)
 # Of pixels that are places in a palette, in BMP files.
 PALETTE_BITS = (1, 4, 8)
@@ -56,7 +58,7 @@ class Header(NamedTuple):
 def read(encoded: tf.Tensor) -> Header:
   """Reads the header of a file.
 
-  Few operations, for a SavedModel holds them: all numbers are made at once.
+  Of most files, which are JPEG, hardly anything is looked at.
 
   Args:
     encoded: bytes of the file, string []. Where the header of a JPEG file is
@@ -65,6 +67,24 @@ def read(encoded: tf.Tensor) -> Header:
   Returns:
     A `Header`.
   """
+  return Header(
+      *tf.cond(
+          tf.io.is_jpeg(encoded),
+          lambda: _of_jpeg(encoded),
+          lambda: _of_other(encoded),
+      )
+  )
+
+
+def _of_jpeg(encoded):
+  sides = tf.io.extract_jpeg_shape(encoded)[:2]
+  pixels = tf.reduce_prod(tf.cast(sides, tf.float64))
+  return tf.constant(JPEG), pixels, tf.constant(True), tf.constant(False)
+
+
+@graph_functions.apart
+def _of_other(encoded):
+  # Few operations, for a SavedModel holds them: all numbers are made at once.
   said = numbers(encoded)
   kind = _kind(said)
   is_bmp, is_webp = kind == BMP, kind == WEBP
@@ -79,9 +99,9 @@ def read(encoded: tf.Tensor) -> Header:
   # TensorFlow writes beyond its memory where it decodes animations.
   is_extended = said["webp"] == _number(b"VP8X")
   is_animated = is_extended & (said["webp_flags"] // 2 % 2 == 1)
-  return Header(
+  return (
       kind,
-      tf.reduce_prod(tf.cast(_sides(encoded, said, kind), tf.float64)),
+      tf.reduce_prod(tf.cast(_sides(said, kind), tf.float64)),
       (kind != UNKNOWN) & (is_bmp_read | ~is_bmp) & ~(is_animated & is_webp),
       has_palette & is_bmp,
   )
@@ -96,11 +116,12 @@ def numbers(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
   Returns:
     int64 [] each, by name; of bytes behind the end, zeros.
   """
-  # Zeros follow on the end of the file.
-  padded = tf.strings.join(
-      [tf.strings.substr(encoded, 0, _NUM_BYTES), b"\0" * (_NUM_BYTES + 1)]
+  head = tf.io.decode_raw(
+      tf.strings.substr(encoded, 0, _NUM_BYTES),
+      tf.uint8,
+      fixed_length=_NUM_BYTES + 1,  # Zeros follow on the end of the file.
   )
-  head = tf.cast(tf.io.decode_raw(padded, tf.uint8), tf.int64)
+  head = tf.cast(head, tf.int64)
   places = []
   for start, size in _NUMBERS.values():
     bytes_of = list(range(start, start + abs(size)))[:: 1 if size > 0 else -1]
@@ -118,7 +139,6 @@ def _kind(said):
   """int32 []."""
   first = said["magic"]
   is_kind = {
-      JPEG: first % 2**24 == _number(b"\xff\xd8\xff"),
       PNG: (first == _number(b"\x89PNG"))
       & (said["png"] == _number(b"\r\n\x1a\n")),
       GIF: first == _number(b"GIF8"),
@@ -130,7 +150,7 @@ def _kind(said):
   return tf.reduce_sum(tf.where(kinds, [*is_kind], UNKNOWN))
 
 
-def _sides(encoded, said, kind):
+def _sides(said, kind):
   """Height and width, int64 [2]."""
   bmp = tf.stack([said["bmp_height"], said["bmp_width"]])
   # 14 bits each in the lossy and the lossless kind of WebP.
@@ -140,14 +160,9 @@ def _sides(encoded, said, kind):
   extended = [said["extended_height"] + 1, said["extended_width"] + 1]
   webp = tf.where(said["webp"] == _number(b"VP8L"), lossless, lossy)
   webp = tf.where(said["webp"] == _number(b"VP8X"), extended, webp)
-  jpeg = tf.cond(
-      kind == JPEG,
-      lambda: tf.io.extract_jpeg_shape(encoded)[:2],
-      lambda: tf.zeros([2], tf.int32),
-  )
   by_kind = {
       UNKNOWN: tf.zeros([2], tf.int64),
-      JPEG: tf.cast(jpeg, tf.int64),
+      JPEG: tf.zeros([2], tf.int64),  # Never here.
       PNG: tf.stack([said["png_height"], said["png_width"]]),
       GIF: tf.stack([said["gif_height"], said["gif_width"]]),
       # A negative height counts from above.
