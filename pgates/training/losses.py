@@ -24,6 +24,7 @@ import tensorflow as tf
 
 KINDS = ("per_batch", "per_layer")
 SHARES = ("gates", "macs")
+_Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 def _shares(open_rates, block_costs):
@@ -102,6 +103,16 @@ def _check_share(share):
     )
 
 
+def _check_weight(weight):
+  if isinstance(weight, _Schedule):
+    return
+  if not weight >= 0:  # Nor NaN.
+    raise ValueError(
+        "`weight` must be a number that is not negative, or a Keras schedule. "
+        f"Received: {weight}"
+    )
+
+
 @keras.saving.register_keras_serializable(package="pgates")
 class TargetRateLoss:
   """The choice of a target-rate loss, for `GatedModel.compile(rate_loss=)`.
@@ -111,7 +122,9 @@ class TargetRateLoss:
       also a list with one rate for each block. A rate of 1 in a list means
       that the block always runs: it must have no gate (`always_open`).
     kind: `per_batch` (the paper) or `per_layer` (AIG).
-    weight: factor on the penalty; the papers use 1 on ImageNet, 2 on CIFAR.
+    weight: factor on the penalty; the papers use 1 on ImageNet, 2 on CIFAR. Or
+      a Keras schedule, step -> weight, such as one that holds the penalty back
+      at first; steps are the optimizer's.
     one_sided: whether only rates above the target are punished.
     share: what is counted, `gates` or gateable multiply-adds, `macs`; or a
       list of what each block costs, such as `pgates.branch_times` measures.
@@ -125,7 +138,7 @@ class TargetRateLoss:
       target_rate: float | Sequence[float] = 0.6,
       *,
       kind: str = "per_batch",
-      weight: float = 1.0,
+      weight: float | _Schedule = 1.0,
       one_sided: bool = False,
       share: str | Sequence[float] = "gates",
   ):
@@ -134,10 +147,7 @@ class TargetRateLoss:
     if not isinstance(share, str):
       share = [float(cost) for cost in share]
     _check_share(share)
-    if not weight >= 0:  # Nor NaN.
-      raise ValueError(
-          f"`weight` must be a number, and not negative. Received: {weight}"
-      )
+    _check_weight(weight)
     is_list = isinstance(target_rate, (list, tuple))
     if is_list and kind == "per_batch":
       raise ValueError(
@@ -156,19 +166,25 @@ class TargetRateLoss:
     self.share = share
 
   def __call__(
-      self, open_rates: tf.Tensor, block_macs: Sequence[int]
+      self,
+      open_rates: tf.Tensor,
+      block_macs: Sequence[int],
+      step: int | tf.Tensor = 0,
   ) -> tf.Tensor:
     """The weighted penalty.
 
     Args:
       open_rates: float32 [blocks], over the global batch.
       block_macs: [blocks], multiply-adds of the branches.
+      step: of training, for a weight that is a schedule.
 
     Returns:
       float32 scalar.
     """
+    is_schedule = isinstance(self.weight, _Schedule)
+    weight = self.weight(step) if is_schedule else self.weight
     loss = per_batch_loss if self.kind == "per_batch" else per_layer_loss
-    return self.weight * loss(
+    return weight * loss(
         open_rates,
         self.target_rate,
         block_costs=self._block_costs(block_macs),
@@ -181,14 +197,21 @@ class TargetRateLoss:
     return block_macs if self.share == "macs" else None
 
   def get_config(self) -> dict[str, Any]:
+    weight = self.weight
+    if isinstance(weight, _Schedule):
+      weight = keras.saving.serialize_keras_object(weight)
     return {
         "target_rate": self.target_rate,
         "kind": self.kind,
-        "weight": self.weight,
+        "weight": weight,
         "one_sided": self.one_sided,
         "share": self.share,
     }
 
   @classmethod
   def from_config(cls, config: dict[str, Any]) -> Self:
+    weight = config.get("weight")
+    if isinstance(weight, dict):
+      weight = keras.saving.deserialize_keras_object(weight)
+      config = {**config, "weight": weight}
     return cls(**config)

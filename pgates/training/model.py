@@ -234,7 +234,12 @@ class GatedModel(listed_logs.ListedModel):
     """This replica's losses: by output, all together, and of the rate."""
     losses = self._objective.task_losses(outputs, labels, weights)
     task = self._objective.task(losses, self.losses)
-    rate = self._objective.rate(outputs["gates"], place, self._logs.branches)
+    rate = self._objective.rate(
+        outputs["gates"],
+        place,
+        self._logs.branches,
+        step=0 if self.optimizer is None else self.optimizer.iterations,
+    )
     return losses, task, rate
 
   def _record(self, outputs, labels, weights):

@@ -60,7 +60,11 @@ class Objective:
     return total + tf.add_n(penalties) / replicas.num_replicas()
 
   def rate(
-      self, gates: tf.Tensor, place: replicas.BatchPlace, macs: Any
+      self,
+      gates: tf.Tensor,
+      place: replicas.BatchPlace,
+      macs: Any,
+      step: int | tf.Tensor = 0,
   ) -> tf.Tensor:
     """The rate loss of the global batch, on every replica the same.
 
@@ -68,6 +72,7 @@ class Objective:
       gates: [batch, blocks], this replica's.
       place: of this replica's examples in the global batch.
       macs: multiply-adds of each block's branch.
+      step: of training, for a weight that is a schedule.
 
     Returns:
       A scalar.
@@ -75,4 +80,4 @@ class Objective:
     if self.rate_loss is None:
       return tf.constant(0.0)
     sums = replicas.sum_over_replicas(tf.reduce_sum(gates, axis=0))
-    return self.rate_loss(sums / tf.cast(place.size, tf.float32), macs)
+    return self.rate_loss(sums / tf.cast(place.size, tf.float32), macs, step)

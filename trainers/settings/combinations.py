@@ -16,6 +16,7 @@ def check(config: Any) -> None:
   _check_normalization(config)
   _check_file(config)
   _check_learning_rate(config)
+  _check_gate_warmup(config)
   _check_temperature(config)
   _check_targets(config)
   _check_devices(config)
@@ -55,6 +56,15 @@ def _check_learning_rate(config):
         "warmup_epochs is for --learning_rate_schedule=cosine. Received: "
         f"warmup_epochs={config.warmup_epochs}, learning_rate_schedule="
         f"{schedule!r}"
+    )
+
+
+def _check_gate_warmup(config):
+  warmup = config.gate_warmup_epochs
+  if warmup and warmup >= config.epochs:
+    raise ValueError(
+        "gate_warmup_epochs must be fewer than epochs. Received: "
+        f"gate_warmup_epochs={warmup}, epochs={config.epochs}"
     )
 
 

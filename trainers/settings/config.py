@@ -131,6 +131,9 @@ class Config:
       [0.6], "One, or (per_layer) one for each block", lowest=0.0, highest=1.0
   )
   rate_loss_weight: float = _field(1.0, "Of the rate loss", lowest=0.0)
+  gate_warmup_epochs: float = _field(
+      0.0, "Of a linear rise of the rate loss's weight from 0", lowest=0.0
+  )
   one_sided: bool = _field(False, "Punish only rates above the target")
   rate_share: str = _field(
       "gates",

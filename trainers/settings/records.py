@@ -16,6 +16,7 @@ LATER = {
     "network_args": [],
     "input_scaling": None,
     "new_head": False,
+    "gate_warmup_epochs": 0.0,
     "import_modules": [],
     "validation_share": image_data.SplitShares.validation,
     "test_share": image_data.SplitShares.test,

@@ -108,7 +108,9 @@ def make_model(
   model.compile(
       optimization.make_optimizer(config, steps_per_epoch=steps_per_epoch),
       optimization.make_loss(config),
-      rate_loss=optimization.make_rate_loss(config, times),
+      rate_loss=optimization.make_rate_loss(
+          config, steps_per_epoch=steps_per_epoch, block_times=times
+      ),
       jit_compile=config.jit_compile,
   )
   model.optimizer.build(model.trainable_variables)

@@ -96,13 +96,37 @@ def has_rate_loss(config: config_lib.Config) -> bool:
   return config.learned_gates and config.rate_loss != "none"
 
 
+def rate_loss_weight(
+    config: config_lib.Config, *, steps_per_epoch: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+  """The weight of the penalty by step.
+
+  Args:
+    config: a `Config`.
+    steps_per_epoch: of the data set.
+
+  Returns:
+    A number, or a Keras schedule.
+  """
+  warmup = round(config.gate_warmup_epochs * steps_per_epoch)
+  if not warmup:
+    return config.rate_loss_weight
+  return keras.optimizers.schedules.PolynomialDecay(
+      0.0, warmup, end_learning_rate=config.rate_loss_weight
+  )
+
+
 def make_rate_loss(
-    config: config_lib.Config, block_times: Sequence[float] | None = None
+    config: config_lib.Config,
+    *,
+    steps_per_epoch: int,
+    block_times: Sequence[float] | None = None,
 ) -> pgates.TargetRateLoss | None:
   """The penalty on the rates of open gates; None where nothing learns them.
 
   Args:
     config: a `Config`.
+    steps_per_epoch: of the data set.
     block_times: seconds of each branch, for `rate_share="time"`.
   """
   if not has_rate_loss(config):
@@ -111,7 +135,7 @@ def make_rate_loss(
   return pgates.TargetRateLoss(
       targets if len(targets) > 1 else targets[0],
       kind=config.rate_loss,
-      weight=config.rate_loss_weight,
+      weight=rate_loss_weight(config, steps_per_epoch=steps_per_epoch),
       one_sided=config.one_sided,
       share=config.rate_share if block_times is None else block_times,
   )

@@ -119,6 +119,21 @@ def test_a_list_is_what_each_block_costs():
     assert given(tensors(RATES), MACS) != counted(tensors(RATES), MACS)
 
 
+def test_weight_may_be_a_schedule():
+  schedule = keras.optimizers.schedules.PolynomialDecay(
+      0.0, 4, end_learning_rate=3.0
+  )
+  loss = pgates.TargetRateLoss(0.6, weight=schedule)
+  one = float(pgates.TargetRateLoss(0.6)(tensors(RATES), MACS))
+  for step, weight in enumerate([0.0, 0.75, 1.5, 2.25, 3.0, 3.0]):
+    np.testing.assert_allclose(
+        loss(tensors(RATES), MACS, tf.constant(step)), weight * one, rtol=1e-6
+    )
+  again = pgates.TargetRateLoss.from_config(loss.get_config())
+  assert again.get_config() == loss.get_config()
+  assert again.weight.get_config() == schedule.get_config()
+
+
 def gradient(loss, rates, macs):
   rates = tensors(rates)
   with tf.GradientTape() as tape:
@@ -177,7 +192,10 @@ def test_loss_is_the_same_within_a_graph():
         ({"share": (0, 0)}, r"not all 0.*\[0.0, 0.0\]"),
         ({"share": []}, r"not all 0.*\[\]"),
         ({"weight": float("nan")}, "`weight` must be a number.*nan"),
-        ({"weight": -1.0}, "`weight` must be a number, and not negative.*-1.0"),
+        (
+            {"weight": -1.0},
+            "`weight` must be a number that is not negative.*-1.0",
+        ),
     ],
 )
 def test_wrong_argument_is_refused_with_its_value(options, message):

@@ -225,6 +225,34 @@ def test_rate_loss_alone_moves_the_gates_to_the_target(target):
   np.testing.assert_array_equal(before[-1], branches[-1].layers[-1].kernel)
 
 
+def test_weight_of_the_rate_loss_may_be_a_schedule(tmp_path):
+  schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.0, 9.0])
+  model = compiled_model(rate_loss=pgates.TargetRateLoss(0.0, weight=schedule))
+  blocks = pgates.gated_blocks(model)
+  variables = [v for block in blocks for v in block.gate.trainable_variables]
+
+  def values():
+    return [variable.numpy() for variable in variables]
+
+  fit = {"sample_weight": np.zeros(20), "return_dict": True}
+  first = values()
+  for step, is_moved in enumerate([False, False, True]):
+    logs = model.train_on_batch(IMAGES, LABELS, **fit)
+    assert (logs["rate_loss"] > 0) == is_moved, step
+    changed = [
+        not np.array_equal(a, b) for a, b in zip(first, values(), strict=True)
+    ]
+    assert any(changed) == is_moved, step
+  model.save(tmp_path / "model.keras")
+  again = keras.saving.load_model(tmp_path / "model.keras")
+  assert again.rate_loss.weight.get_config() == schedule.get_config()
+  np.testing.assert_allclose(
+      again.test_on_batch(IMAGES, LABELS, return_dict=True)["rate_loss"],
+      model.test_on_batch(IMAGES, LABELS, return_dict=True)["rate_loss"],
+      rtol=1e-5,
+  )
+
+
 def test_without_rate_loss_there_is_none():
   model = compiled_model(rate_loss=None)
   logs = model.train_on_batch(IMAGES, LABELS, return_dict=True)

@@ -43,6 +43,10 @@ COMBINATIONS = [
         "--learning_rate_boundaries takes whole numbers from 1 between commas. "
         "Received: 0,2",
     ),
+    (
+        {"gate_warmup_epochs": 10.0, "epochs": 10},
+        "gate_warmup_epochs must be fewer than epochs",
+    ),
     ({"temperature_schedule": "linear"}, "needs --final_temperature"),
     ({"final_temperature": 0.5}, "needs --temperature_schedule"),
     (
@@ -75,6 +79,7 @@ def test_settings_that_do_not_fit_together_are_refused(settings, message):
     "settings",
     [
         {"warmup_epochs": 9.5, "epochs": 10},
+        {"gate_warmup_epochs": 9.5, "epochs": 10},
         {"learning_rate_schedule": "step", "learning_rate_boundaries": [1, 2]},
         {"temperature_schedule": "linear", "final_temperature": 0.5},
         {"rate_loss": "per_layer", "target_rates": [0.6, 0.7]},

@@ -109,7 +109,7 @@ def test_recipe_of_the_paper_is_that_of_the_preset():
   assert not settings["nesterov"]
   assert not settings["use_ema"]
   assert (
-      optimization.make_rate_loss(config).get_config()
+      _rate_loss(config).get_config()
       == pgates.TargetRateLoss(0.6, kind="per_batch", weight=2.0).get_config()
   )
 
@@ -155,6 +155,10 @@ def test_loss_is_cross_entropy_of_smoothed_labels():
   assert isinstance(smooth, keras.losses.CategoricalCrossentropy)
 
 
+def _rate_loss(config):
+  return optimization.make_rate_loss(config, steps_per_epoch=STEPS)
+
+
 def _replaced(**settings):
   return dataclasses.replace(training_runs.config(), **settings)
 
@@ -171,11 +175,8 @@ def _replaced(**settings):
 def test_only_gates_that_learn_have_a_rate_loss(gate, learned):
   config = _replaced(gate=gate)
   assert config.learned_gates == learned
-  assert (optimization.make_rate_loss(config) is not None) == learned
-  assert (
-      optimization.make_rate_loss(_replaced(gate=gate, rate_loss="none"))
-      is None
-  )
+  assert (_rate_loss(config) is not None) == learned
+  assert _rate_loss(_replaced(gate=gate, rate_loss="none")) is None
 
 
 def test_rate_loss_takes_every_setting():
@@ -189,7 +190,16 @@ def test_rate_loss_takes_every_setting():
   expected = pgates.TargetRateLoss(
       [0.4, 0.5], kind="per_layer", weight=3.0, one_sided=True, share="macs"
   )
-  actual = optimization.make_rate_loss(config)
+  actual = _rate_loss(config)
   assert actual.get_config() == expected.get_config()
-  single = optimization.make_rate_loss(_replaced(target_rates=[0.4]))
+  single = _rate_loss(_replaced(target_rates=[0.4]))
   assert single.target_rate == 0.4
+
+
+def test_weight_of_the_rate_loss_rises_over_its_warmup_epochs():
+  config = _replaced(epochs=10, gate_warmup_epochs=2, rate_loss_weight=3.0)
+  weight = _rate_loss(config).weight
+  steps = np.arange(10 * STEPS)
+  expected = 3.0 * np.minimum(steps / (2 * STEPS), 1.0)
+  found = [float(weight(int(step))) for step in steps]
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
