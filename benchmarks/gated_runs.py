@@ -4,11 +4,11 @@
         --method=per_batch_dependent_0.6 --output=FILE
 
 Of each seed of a finished comparison (`trainers.compare`), the network with
-gates and the one without are exported as a user would, and timed in turn as
-`benchmarks.latency` does: `ungated`, the run without gates, is what times are
-taken by; `all_open`, `dynamic` (MAP), `settled`, `auto` and `fixed` are of the
-gated network. Accuracies are on the test split. Each seed is written as it
-comes; the same command goes on where it was stopped.
+gates and the one without (`--reference`) are exported as a user would, and
+timed in turn as `benchmarks.latency` does: `ungated`, the run without gates, is
+what times are taken by; `all_open`, `dynamic` (MAP), `settled`, `auto` and
+`fixed` are of the gated network. Accuracies are on the test split. Each seed is
+written as it comes; the same command goes on where it was stopped.
 """
 
 import pathlib
@@ -33,6 +33,9 @@ _COMPARISON = path_flags.define(
 )
 _METHOD = flags.DEFINE_string(
     "method", "per_batch_dependent_0.6", "Folder of the gated runs in it"
+)
+_REFERENCE = flags.DEFINE_string(
+    "reference", "ungated", "Folder of the runs without gates in it"
 )
 _OUTPUT = path_flags.define("output", None, "JSON to write", required=True)
 _DATA_DIR = path_flags.define_data("data_dir", None, "Of the runs' data set")
@@ -80,7 +83,7 @@ def main(argv):
   tf.get_logger().setLevel("ERROR")
   tf.config.threading.set_intra_op_parallelism_threads(_THREADS.value)
   folder = pathlib.Path(_COMPARISON.value).expanduser()
-  gated, ungated = folder / _METHOD.value, folder / "ungated"
+  gated, ungated = folder / _METHOD.value, folder / _REFERENCE.value
   seeds = sorted(path.parent.name for path in gated.glob("seed*/model.keras"))
   if not seeds:
     sys.exit(
@@ -93,6 +96,7 @@ def main(argv):
       pathlib.Path(_OUTPUT.value),
       {
           "method": _METHOD.value,
+          "reference": _REFERENCE.value,
           "recipe": artifacts.read_json(folder / "recipe.json"),
           **environment.describe(_THREADS.value),
           "repeats": _REPEATS.value,

@@ -32,7 +32,9 @@ from trainers.training import tensorboard
 from trainers.training import training
 
 _METHODS = flags.DEFINE_list(
-    "methods", list(trials_lib.METHODS), "Of: " + ", ".join(trials_lib.METHODS)
+    "methods",
+    trials_lib.FROM_SCRATCH,
+    "Of: " + ", ".join(trials_lib.METHODS),
 )
 _SEEDS = flags.DEFINE_integer(
     "seeds", 5, "How many; they are 0, 1, 2, ...", lower_bound=1

@@ -55,7 +55,10 @@ class ComparisonRuns:
     """
     self._continue_same_recipe()
     # All, or none: a setting that does not fit is found before any work.
-    configs = {trial: trial.config(self._settings) for trial in self._trials}
+    configs = {
+        trial: trial.config(self._settings, self._workdir)
+        for trial in self._trials
+    }
     artifacts.write_json(self._workdir / "recipe.json", self._settings)
     missing = [
         trial
@@ -71,10 +74,12 @@ class ComparisonRuns:
         endings.handling(lambda *_: self.request_stop()),
         futures.ThreadPoolExecutor(self._num_jobs) as pool,
     ):
-      running = {
-          pool.submit(self._run_cell, trial, configs[trial]): trial
-          for trial in missing
-      }
+      by_trial = {}
+      for trial in missing:
+        by_trial[trial] = pool.submit(
+            self._run_cell, trial, configs[trial], by_trial.get(trial.start)
+        )
+      running = {future: trial for trial, future in by_trial.items()}
       try:
         for number, future in enumerate(futures.as_completed(running), 1):
           future.result()
@@ -105,8 +110,10 @@ class ComparisonRuns:
           "--workdir."
       )
 
-  def _run_cell(self, trial, config):
-    """Trains and evaluates."""
+  def _run_cell(self, trial, config, start):
+    """Trains and evaluates, once the run that it starts from is done."""
+    if start is not None:
+      start.result()
     folder = self._workdir / trial.name
     folder.mkdir(parents=True, exist_ok=True)
     place = [f"--workdir={folder}"]

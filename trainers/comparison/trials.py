@@ -11,7 +11,8 @@ import pgates
 from trainers.evaluation import run_folder
 from trainers.settings import config as config_lib
 
-# What each method sets, over the recipe.
+# What each method sets, over the recipe. `init_from` names the method whose
+# run of the same seed it starts from.
 METHODS = {
     "ungated": {"gate": "none"},
     "stochastic_depth": {"gate": "stochastic_depth"},
@@ -19,7 +20,15 @@ METHODS = {
     "per_batch_dependent": {"gate": "dependent", "rate_loss": "per_batch"},
     "per_layer_independent": {"gate": "independent", "rate_loss": "per_layer"},
     "per_batch_independent": {"gate": "independent", "rate_loss": "per_batch"},
+    # As long again: what training longer gives without gates.
+    "ungated_longer": {"gate": "none", "init_from": "ungated"},
+    "warm_per_batch_dependent": {
+        "gate": "dependent",
+        "rate_loss": "per_batch",
+        "init_from": "ungated",
+    },
 }
+FROM_SCRATCH = [name for name, own in METHODS.items() if "init_from" not in own]
 # What a trial sets over the recipe.
 OWN_SETTINGS = ("gate", "rate_loss", "target_rates", "seed")
 # What a trial is evaluated under; those that its network can take.
@@ -65,20 +74,31 @@ class Trial:
   def learns_gates(self) -> bool:
     return self.target_rate is not None
 
-  def config(self, settings: dict[str, Any]) -> config_lib.Config:
+  @property
+  def start(self) -> "Trial | None":
+    """The trial from whose network this one starts, where there is one."""
+    method = METHODS[self.method].get("init_from")
+    return method and Trial(method, None, self.seed)
+
+  def config(
+      self, settings: dict[str, Any], workdir: str | os.PathLike
+  ) -> config_lib.Config:
     """The `Config` of the run.
 
     Args:
       settings: dict of the recipe, to which the trial's own settings come.
+      workdir: of the comparison.
     """
     own = {**METHODS[self.method], "seed": self.seed}
+    if self.start:
+      own["init_from"] = str(pathlib.Path(workdir) / self.start.name)
     # Without a target, all gates may be open: no rate loss is made.
     own["target_rates"] = [self.target_rate or 1.0]
     return config_lib.Config(**{**settings, **own})
 
   def strategies(self) -> list[str]:
     """What the run is evaluated under."""
-    if self.method == "ungated":
+    if METHODS[self.method]["gate"] == "none":
       return ["always_open"]
     return [
         text
@@ -101,13 +121,21 @@ def make_trials(
     A list of `Trial`.
 
   Raises:
-    ValueError: if a list is empty, doubled or holds what it must not.
+    ValueError: if a list is empty, doubled or holds what it must not, or a
+      method comes without, or before, the one that it starts from.
   """
   unknown = sorted(set(methods) - set(METHODS))
   if unknown:
     raise ValueError(
         f"Unknown methods: {', '.join(unknown)}. Known: {', '.join(METHODS)}"
     )
+  for place, method in enumerate(methods):
+    start = METHODS[method].get("init_from", method)
+    if start not in methods[: place + 1]:
+      raise ValueError(
+          f"{method} starts from {start}, which must stand before it in the "
+          f"methods. Received: {', '.join(methods)}"
+      )
   wrong = [rate for rate in target_rates if not 0 < rate <= 1]
   if wrong:
     raise ValueError(f"Target rates are in (0, 1]. Received: {wrong}")

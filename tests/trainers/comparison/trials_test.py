@@ -8,7 +8,7 @@ from file_io import artifacts
 from tests.helpers import training_runs
 from trainers.comparison import trials as trials_lib
 
-METHODS = list(trials_lib.METHODS)
+METHODS = trials_lib.FROM_SCRATCH
 
 
 def _recipe():
@@ -44,7 +44,7 @@ def test_cell_sets_gate_loss_target_and_seed_and_keeps_the_recipe(
 ):
   trial = trials_lib.Trial(method, 0.4, 3)
   assert trial.name == f"{method}_0.4/seed3"
-  config = trial.config(_recipe())
+  config = trial.config(_recipe(), "runs")
   assert (config.gate, config.rate_loss) == (gate, rate_loss)
   assert (config.target_rates, config.seed) == ([0.4], 3)
   assert config.learning_rate == 0.3
@@ -64,8 +64,26 @@ def test_cell_sets_gate_loss_target_and_seed_and_keeps_the_recipe(
 def test_methods_without_learned_gates_have_no_target(method, gate, strategies):
   (trial,) = trials_lib.make_trials([method], [0.4, 0.8], [1])
   assert trial.name == f"{method}/seed1"
-  assert trial.config(_recipe()).gate == gate
+  assert trial.config(_recipe(), "runs").gate == gate
   assert set(trial.strategies()) == strategies
+
+
+@pytest.mark.parametrize(
+    ("method", "gate", "strategies"),
+    [
+        ("ungated_longer", "none", {"always_open"}),
+        ("warm_per_batch_dependent", "dependent", set(trials_lib.STRATEGIES)),
+    ],
+)
+def test_methods_may_start_from_another_run_of_their_seed(
+    method, gate, strategies, tmp_path
+):
+  *_, trial = trials_lib.make_trials(["ungated", method], [0.4], [2])
+  config = trial.config(_recipe(), tmp_path)
+  assert config.init_from == str(tmp_path / "ungated/seed2")
+  assert config.gate == gate
+  assert set(trial.strategies()) == strategies
+  assert trial.start.config(_recipe(), tmp_path).init_from is None
 
 
 @pytest.mark.parametrize(
@@ -77,6 +95,13 @@ def test_methods_without_learned_gates_have_no_target(method, gate, strategies):
             [0],
             "Unknown methods: aig. Known: ungated",
         ),
+        (
+            ["warm_per_batch_dependent", "ungated"],
+            [0.5],
+            [0],
+            "starts from ungated, which must stand before it",
+        ),
+        (["ungated_longer"], [0.5], [0], "starts from ungated"),
         (METHODS, [0.5, 1.5], [0], r"in \(0, 1\].*\[1.5\]"),
         (METHODS, [0.0], [0], r"in \(0, 1\]"),
         ([], [0.5], [0], "different methods"),
