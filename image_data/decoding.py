@@ -208,11 +208,17 @@ def decode_part(
     part = tf.image.decode_and_crop_jpeg(encoded, window, channels=3)
     return _in_channels(part, channels)
 
-  def part_of_other():
+  @graph_functions.apart
+  def part_of_other(encoded, *header):
+    header = headers.Header(*header)
     image = _decoded(encoded, header, channels, rules)
     return part_of(image, choose(tf.shape(image)))
 
-  return tf.cond(header.kind == headers.JPEG, part_of_jpeg, part_of_other)
+  return tf.cond(
+      header.kind == headers.JPEG,
+      part_of_jpeg,
+      lambda: part_of_other(encoded, *header),
+  )
 
 
 def part_of(image: tf.Tensor, window: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,9 @@ from image_data import graph_functions
 _MOST_BYTES = 2**17
 # Segments of applications, and comments, come before all others.
 _APP0, _APP1 = 0xFFE0, 0xFFE1
+# As most files begin: APP0 of 16 bytes.
+_JFIF = b"\xff\xd8\xff\xe0\x00\x10"
+_BEHIND_JFIF = 20
 # What makes a segment one of EXIF, two bytes each.
 _EXIF = [int.from_bytes(two) for two in (b"Ex", b"if", b"\0\0")]
 _ORIENTATION = 0x0112
@@ -29,30 +32,38 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
   References:
     CIPA DC-008, sections 4.5 and 4.6.4.
   """
+  # Few operations, for each image waits for them: most files begin with JFIF's
+  # segment, or none, and say nothing further.
+  begins = tf.strings.substr(encoded, 0, len(_JFIF)) == _JFIF
+  place = tf.where(begins, _BEHIND_JFIF, 2)
+  place = tf.minimum(place, tf.strings.length(encoded))
+  marker = _segment(encoded, place)[0]
   return tf.cond(
-      tf.io.is_jpeg(encoded),
+      tf.io.is_jpeg(encoded) & (marker >= _APP0),
       lambda: _of_jpeg(encoded),
       lambda: tf.constant(1),
   )
 
 
+@graph_functions.apart
 def _of_jpeg(encoded):
   last = tf.minimum(tf.strings.length(encoded), _MOST_BYTES)
-  # Few operations, for each image waits for them: of most files, one of the
-  # first two segments tells.
-  place = tf.constant(2)
-  segment = _segment(encoded, place)
-  is_passed = _is_passed(segment)
-  place = tf.where(is_passed, _following(place, segment, last), place)
-  segment = _segment(encoded, place)
-  place, segment = tf.cond(
-      is_passed & _is_passed(segment),
-      lambda: _walked(encoded, place, segment, last),
-      lambda: (place, segment),
+
+  def following(place, segment):
+    # A length that counts not even itself would go on for ever.
+    place = tf.minimum(place + 2 + tf.maximum(segment[1], 2), last)
+    return place, _segment(encoded, place)
+
+  def is_passed(place, segment):
+    return (segment[0] >= _APP0) & ~_is_exif(segment) & (place < last)
+
+  place, segment = tf.while_loop(
+      is_passed, following, (tf.constant(2), _segment(encoded, 2))
   )
+  size = tf.maximum(segment[1] - 8, 0)
   return tf.cond(
       _is_exif(segment),
-      lambda: _of_segment(encoded, place, segment),
+      lambda: _of_tiff(tf.strings.substr(encoded, place + 10, size)),
       lambda: tf.constant(1),
   )
 
@@ -69,41 +80,11 @@ def _is_exif(segment):
   return (segment[0] == _APP1) & tf.reduce_all(segment[2:] == _EXIF)
 
 
-def _is_passed(segment):
-  return (segment[0] >= _APP0) & ~_is_exif(segment)
-
-
-def _following(place, segment, last):
-  # A length that counts not even itself would go on for ever.
-  return tf.minimum(place + 2 + tf.maximum(segment[1], 2), last)
-
-
-@graph_functions.apart
-def _walked(encoded, place, segment, last):
-  """Place and start of the first segment that is not passed."""
-
-  def body(place, segment):
-    place = _following(place, segment, last)
-    return place, _segment(encoded, place)
-
-  return tf.while_loop(
-      lambda place, segment: _is_passed(segment) & (place < last),
-      body,
-      (place, segment),
-  )
-
-
-@graph_functions.apart
-def _of_segment(encoded, place, segment):
-  size = tf.maximum(segment[1] - 8, 0)
-  block = tf.strings.substr(encoded, place + 10, size)
-  return _of_tiff(tf.io.decode_raw(block, tf.uint8))
-
-
 def _of_tiff(block):
   """The orientation in what follows on `Exif`; int32 []."""
   # Of a block that is cut off, zeros follow: no tag is 0.
-  block = tf.cast(tf.pad(block, [[0, 16]]), tf.int32)
+  block = tf.pad(tf.io.decode_raw(block, tf.uint8), [[0, 16]])
+  block = tf.cast(block, tf.int32)
   size = tf.size(block)
   is_little = tf.reduce_all(block[:2] == tuple(b"II"))
   is_big = tf.reduce_all(block[:2] == tuple(b"MM"))

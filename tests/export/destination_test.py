@@ -206,7 +206,7 @@ def test_other_errors_of_the_system_stay_as_they_are(tmp_path):
       raise FileNotFoundError(errno.ENOENT, "no such")
 
 
-@pytest.mark.usefixtures("heeds_hangup")
+@pytest.mark.usefixtures("heeds_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_an_export_that_is_stopped_leaves_nothing(tmp_path, number):
   with pytest.raises(SystemExit) as ended:

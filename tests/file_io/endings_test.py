@@ -10,7 +10,7 @@ from file_io import endings
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
-@pytest.mark.usefixtures("heeds_hangup")
+@pytest.mark.usefixtures("heeds_signals")
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
 def test_signal_ends_a_program_in_one_line_after_its_clean_up(number, capsys):
   before = [signal.getsignal(each) for each in endings.STOPPING]

@@ -50,8 +50,18 @@ def tiny_run(tmp_path_factory, data_dir):
 
 
 @pytest.fixture
-def heeds_hangup():
-  """SIGHUP is heeded, whoever has begun the tests (`nohup` ignores it)."""
-  previous = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def heeds_signals():
+  """SIGHUP and SIGINT are heeded, whoever has begun the tests.
+
+  `nohup` ignores the one, and a shell's `&` the other.
+  """
+  heeded = {
+      signal.SIGHUP: signal.SIG_DFL,
+      signal.SIGINT: signal.default_int_handler,
+  }
+  before = {
+      number: signal.signal(number, how) for number, how in heeded.items()
+  }
   yield
-  signal.signal(signal.SIGHUP, previous)
+  for number, how in before.items():
+    signal.signal(number, how)

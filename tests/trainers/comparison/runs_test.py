@@ -187,7 +187,7 @@ def test_stop_ends_the_run_under_way_and_begins_no_other(
   assert process.terminated
 
 
-@pytest.mark.usefixtures("heeds_hangup")
+@pytest.mark.usefixtures("heeds_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_the_runs_under_way(
     tmp_path, processes, monkeypatch, number

@@ -310,7 +310,7 @@ def test_settings_that_do_not_fit_the_network_leave_no_run(data_dir, tmp_path):
   assert not _files(tmp_path)
 
 
-@pytest.mark.usefixtures("heeds_hangup")
+@pytest.mark.usefixtures("heeds_signals")
 def test_first_weights_do_not_depend_on_preparing_the_data(
     runs, data_dir, tmp_path, monkeypatch
 ):
