@@ -18,6 +18,7 @@ _README = (_ROOT / "README.md").read_text("utf-8")
 _FLOWING = " ".join(_README.split())
 
 
+@pytest.mark.slow
 def test_the_example_trains_and_skips():
   (code,) = re.findall(r"```python\n(.*?)```", _README, re.DOTALL)
   found = {}

@@ -76,12 +76,14 @@ def _example(tmp_path_factory):
   keras.backend.clear_session()
 
 
+@pytest.mark.slow
 def test_the_example_skips_and_stays_accurate(example):
   answer, labels = example["answer"], example["labels"][1500:]
   assert 0.5 <= answer["gates"].mean() <= 0.75
   assert np.mean(answer["logits"].argmax(-1) == labels) >= 0.93
 
 
+@pytest.mark.slow
 def test_the_example_answers_as_is_said(example):
   images, labels = example["images"][1500:], example["labels"][1500:]
   model, answer = example["model"], example["answer"]
@@ -106,6 +108,7 @@ def test_the_example_answers_as_is_said(example):
   assert logs["task_loss"] == pytest.approx(np.mean(losses), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_keras_loads_the_example_once_pgates_is_imported(example):
   path = example["folder"] / "digits.keras"
   program = (

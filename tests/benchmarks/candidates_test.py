@@ -55,7 +55,15 @@ def test_the_rule_is_that_of_masked_dynamic_and_settled(all_candidates, data):
   assert pgates.gated_calls(all_candidates["fixed"].model)
 
 
-@pytest.mark.parametrize("name", ["all_open", "masked", "dynamic", "fixed"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("all_open", marks=pytest.mark.slow),
+        pytest.param("masked", marks=pytest.mark.slow),
+        "dynamic",
+        "fixed",
+    ],
+)
 @pytest.mark.parametrize("format", ["saved_model", "tflite"])
 def test_a_file_computes_what_keras_does(
     all_candidates, name, format, tmp_path

@@ -4,9 +4,12 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_folder_without_finished_runs_is_named_with_what_makes_them(tmp_path):
   (tmp_path / "gated_0.6" / "seed0").mkdir(parents=True)
   done = subprocess.run(

@@ -35,6 +35,7 @@ def test_plain_batches_are_the_decoded_and_resized_files(dataset):
     np.testing.assert_allclose(image, expected[label], atol=1)
 
 
+@pytest.mark.slow
 def test_rates_count_the_images_of_a_turn(dataset, monkeypatch):
   measure = interleaved.measure
   turns = []

@@ -96,6 +96,7 @@ def test_the_rate_opens_all_gates_or_none(benchmark, model, rate):
   assert row["gate_patterns"] == 1
 
 
+@pytest.mark.slow
 def test_of_labelled_data_every_candidate_is_measured(
     model, tmp_path, monkeypatch
 ):

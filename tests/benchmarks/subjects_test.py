@@ -18,6 +18,7 @@ def test_random_network_has_gates_that_differ():
   assert len(np.unique(outputs["gates"], axis=0)) > 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_reference", [True, False])
 def test_trained_network_comes_with_its_data_and_its_reference(
     tmp_path, tiny_run, data_dir, with_reference

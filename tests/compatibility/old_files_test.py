@@ -86,6 +86,7 @@ def test_compiled_network_is_evaluated_as_before_and_trains_on():
   assert trained["task_loss"] < logs["task_loss"]
 
 
+@pytest.mark.slow
 def test_evaluation_of_a_run_finds_what_was_found_before(data_dir, tmp_path):
   workdir = shutil.copytree(RUN, tmp_path / "run")
   before = artifacts.read_json(workdir / "evaluation.json")
@@ -104,6 +105,7 @@ def test_evaluation_of_a_run_finds_what_was_found_before(data_dir, tmp_path):
   assert now["dense_macs"] == before["dense_macs"]
 
 
+@pytest.mark.slow
 def test_interrupted_run_continues_as_it_would_have(data_dir, tmp_path, capsys):
   workdir = _copied("interrupted_run", tmp_path)
   first, _ = expected = [
@@ -171,6 +173,7 @@ def test_exported_network_answers_as_before(path, runner, inputs):
     )
 
 
+@pytest.mark.slow
 def test_export_is_checked_and_gets_a_further_version(data_dir, tmp_path):
   folder = _copied("export", tmp_path)
   options = {"output_dir": str(folder), "data_dir": str(data_dir)}

@@ -160,6 +160,7 @@ def test_warm_up_requests_run_and_open_every_branch(exported):
   assert np.all(np.max(opened, axis=0) == 1)
 
 
+@pytest.mark.slow
 def test_verify_only_passes_and_finds_a_damaged_export(exported, tiny_run):
   options = {
       "workdir": tiny_run,
@@ -202,6 +203,7 @@ def test_a_stage_that_fails_publishes_nothing_of_those_before(
   assert (tmp_path / "export.json").read_text() == "old"
 
 
+@pytest.mark.slow
 def test_a_users_network_is_exported_from_its_file(tmp_path, data_dir):
   images = keras.Input((8, 8, 1), name="images")
   x = keras.layers.Conv2D(4, 3, padding="same")(images)
@@ -231,6 +233,7 @@ def test_a_users_network_is_exported_from_its_file(tmp_path, data_dir):
     _export(**options, labels=tmp_path / "labels.txt")
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_read_are_left_out_and_named(tmp_path):
   damaged_images.store_folder(tmp_path / "data")
   inputs = keras.Input((8, 8, 3))
@@ -354,6 +357,7 @@ def _auto(tmp_path_factory, tiny_run, plain_run):
   return folder
 
 
+@pytest.mark.slow
 def test_gates_are_chosen_for_each_format_and_the_choice_explained(auto):
   described = json.loads((auto / "export.json").read_text())
   rows = {(r["gating"], r["format"]): r for r in described["variants"]}
@@ -371,6 +375,7 @@ def test_gates_are_chosen_for_each_format_and_the_choice_explained(auto):
   assert json.loads(asset.read_text())["auto"] == chosen
 
 
+@pytest.mark.slow
 def test_the_committed_description_has_what_is_written_today(auto):
   ours = json.loads((auto / "export.json").read_text())
   theirs = result_shapes.committed("demo_export.json")
@@ -387,6 +392,7 @@ def test_the_committed_description_has_what_is_written_today(auto):
       assert row["gating"] != "auto" or told <= row["auto"].keys()
 
 
+@pytest.mark.slow
 def test_every_file_is_timed_beside_networks_without_gates(auto, capsys):
   described = json.loads((auto / "export.json").read_text())
   for row in described["variants"]:
@@ -411,6 +417,7 @@ def test_every_file_is_timed_beside_networks_without_gates(auto, capsys):
   assert lines[-1] == "time: of that of `ungated`, same format, in one run."
 
 
+@pytest.mark.slow
 def test_reference_is_the_network_of_its_run(auto, plain_run, data_dir):
   """Not the gated one with its gates opened."""
   rows = json.loads((auto / "export.json").read_text())["references"]

@@ -18,8 +18,16 @@ _ROOT = pathlib.Path(run.__file__).parent.parent
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--exports=a", "--batch_sizes=0"], "--batch_sizes whole numbers"),
-        (["--batch_sizes=1"], "--exports takes folders"),
+        pytest.param(
+            ["--exports=a", "--batch_sizes=0"],
+            "--batch_sizes whole numbers",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["--batch_sizes=1"],
+            "--exports takes folders",
+            marks=pytest.mark.slow,
+        ),
         (["--exports=a"], "There is no .*run/model.keras"),
     ],
 )

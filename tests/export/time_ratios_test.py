@@ -48,7 +48,9 @@ def test_limit_has_the_blocks_that_most_images_open(model, data):
   assert 0 < (gates.mean(0) < 0.5).sum() < 3
 
 
-@pytest.mark.parametrize("with_ungated", [True, False])
+@pytest.mark.parametrize(
+    "with_ungated", [pytest.param(True, marks=pytest.mark.slow), False]
+)
 def test_ratios_are_to_the_first_reference(
     model, data, with_ungated, monkeypatch, tmp_path
 ):

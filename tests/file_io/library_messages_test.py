@@ -166,6 +166,7 @@ def _python(*arguments, **environment):
   )
 
 
+@pytest.mark.slow
 def test_help_is_all_that_a_program_says():
   done = _python("-m", "trainers.train", "--help")
   assert "--preset" in done.stdout

@@ -45,6 +45,7 @@ def test_splits_have_the_promised_size_and_shape(dataset):
   assert dataset.num_classes == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_every_source_digit_is_drawn_about_equally_often(dataset, split):
   source_labels = digits.source_digits()[1]
@@ -182,6 +183,7 @@ def test_splits_are_rendered_with_different_random_numbers(
   assert len(set(together)) == len(together) == 60
 
 
+@pytest.mark.slow
 def test_preparing_twice_writes_the_same_examples_in_the_same_order(
     tmp_path, few_examples
 ):

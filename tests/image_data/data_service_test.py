@@ -59,6 +59,7 @@ def test_one_worker_of_a_service_makes_the_same_batches(dataset, service):
   np.testing.assert_array_equal(served, images)
 
 
+@pytest.mark.slow
 def test_workers_of_a_service_share_the_epochs(dataset, service):
   _, labels = take(dataset, 40 * NUM_STEPS, data_service=service(2))
   # Each epoch holds 42 of 45 examples once; which worker is ahead of the

@@ -36,7 +36,11 @@ def test_stored_dataset_is_read_without_its_code(tmp_path):
             {"train": 100, "validation": 20},
             {"train": 98, "validation": 2, "test": 20},
         ),
-        ({"train": 100}, {"train": 80, "validation": 10, "test": 10}),
+        pytest.param(
+            {"train": 100},
+            {"train": 80, "validation": 10, "test": 10},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_missing_split_is_carved_from_the_end_of_train(

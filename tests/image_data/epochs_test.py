@@ -125,7 +125,15 @@ def test_seed_and_epoch_are_not_interchangeable(dataset):
   assert _orders(dataset, 2, seed=1)[1] != _orders(dataset, 1, seed=2)[0]
 
 
-@pytest.mark.parametrize("first", [1, NUM_USED - 1, NUM_USED, 3 * NUM_USED + 5])
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(1, marks=pytest.mark.slow),
+        NUM_USED - 1,
+        pytest.param(NUM_USED, marks=pytest.mark.slow),
+        3 * NUM_USED + 5,
+    ],
+)
 def test_a_later_start_continues_the_sequence(dataset, first):
   whole = _take(dataset, first + 50)
   resumed = _take(dataset, 50, first=first)

@@ -43,7 +43,9 @@ def fixture_damaged(request, tmp_path):
   return image_data.open_dataset(name, data_dir=tmp_path), bad
 
 
-@pytest.mark.parametrize("augmentation", ["none", "crop_flip"])
+@pytest.mark.parametrize(
+    "augmentation", [pytest.param("none", marks=pytest.mark.slow), "crop_flip"]
+)
 def test_damaged_images_are_replaced_in_training(damaged, augmentation):
   dataset, bad = damaged
   counted = image_data.BadExamples(4)

@@ -110,7 +110,11 @@ def test_order_depends_on_the_seed_alone(dataset):
 
 @pytest.mark.parametrize(
     "augmentation, first_step",
-    [("none", 1), ("shift", NUM_STEPS), ("shift_flip", 3 * NUM_STEPS + 5)],
+    [
+        pytest.param("none", 1, marks=pytest.mark.slow),
+        pytest.param("shift", NUM_STEPS, marks=pytest.mark.slow),
+        ("shift_flip", 3 * NUM_STEPS + 5),
+    ],
 )
 def test_resumed_sequence_is_the_uninterrupted_one(
     dataset, augmentation, first_step
@@ -126,6 +130,7 @@ def test_resumed_sequence_is_the_uninterrupted_one(
   np.testing.assert_array_equal(resumed_images, images[first_step * 7 :])
 
 
+@pytest.mark.slow
 def test_augmentation_differs_between_epochs_and_seeds(dataset):
   def places(**kwargs):
     originals, _ = take(dataset, NUM_STEPS, **kwargs)

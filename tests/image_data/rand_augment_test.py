@@ -273,6 +273,7 @@ def test_image_is_a_function_of_the_seed():
   assert len(different) > 150 - 28
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_images_and_loads_keras_cv_late():
   scope = {}
   exec(DIGEST, scope)

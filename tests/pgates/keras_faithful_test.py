@@ -310,7 +310,9 @@ def trainable_places(model):
         freeze_all_but_the_norm,
     ],
 )
-@pytest.mark.parametrize("gate", ["dependent", "independent"])
+@pytest.mark.parametrize(
+    "gate", ["dependent", pytest.param("independent", marks=pytest.mark.slow)]
+)
 def test_frozen_layers_stay_frozen(gate, freeze, way, tmp_path):
   if gate == "independent" and "norm" in freeze.__name__:
     pytest.skip("It has no batch norm.")
@@ -637,7 +639,9 @@ def fixture_float64():
   keras.config.set_dtype_policy(before[1])
 
 
-@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize(
+    "run_eagerly", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_float64_trains_and_evaluates(float64, run_eagerly):
   del float64
   model = net()
@@ -683,7 +687,9 @@ def two_inputs(structure):
   return model, data
 
 
-@pytest.mark.parametrize("structure", [dict, list])
+@pytest.mark.parametrize(
+    "structure", [dict, pytest.param(list, marks=pytest.mark.slow)]
+)
 def test_any_number_of_inputs_has_every_strategy(structure):
   model, data = two_inputs(structure)
   named = data if structure is dict else {"first": data[0], "second": data[1]}

@@ -113,6 +113,7 @@ def test_split_is_the_one_asked_for(workdir, data_dir):
   assert expected != on_test
 
 
+@pytest.mark.slow
 def test_curve_over_thresholds_is_measured_on_both_splits(workdir, data_dir):
   value = _main(workdir, "--strategies=map", "--threshold_curve")
   assert value["strategies"].keys() == {"map"}
@@ -148,6 +149,7 @@ def test_parameters_are_those_of_the_network_under_the_strategy(workdir):
   assert 0 < pruned < without + largest
 
 
+@pytest.mark.slow
 def test_recalibration_changes_the_result_but_not_the_model(workdir):
   saved = (workdir / "model.keras").read_bytes()
   plain = _main(workdir, "--strategies=map")

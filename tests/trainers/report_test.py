@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 from file_io import artifacts
 from tests.helpers import compared_runs
 
@@ -49,6 +51,7 @@ def test_the_program_writes_the_page_and_says_where(tiny_run, tmp_path):
   assert "ungated network<" in path.read_text()
 
 
+@pytest.mark.slow
 def test_what_a_user_can_mend_is_said_in_one_line(tmp_path):
   done = _report(f"--workdir={tmp_path}")
   assert done.returncode == 1
@@ -68,6 +71,7 @@ app.run(report.main)
 """
 
 
+@pytest.mark.slow
 def test_interrupted_report_ends_in_one_line(tmp_path):
   done = subprocess.run(
       [sys.executable, "-c", _INTERRUPTED, f"--workdir={tmp_path}"],

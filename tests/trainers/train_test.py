@@ -79,6 +79,7 @@ def test_dry_run_needs_no_folder(data_dir):
   assert "One step on 8 synthetic images" in done.stdout
 
 
+@pytest.mark.slow
 def test_help_is_of_all_flags_of_the_recipe():
   done = subprocess.run(
       [sys.executable, "-m", "trainers.train", "--helpshort"],

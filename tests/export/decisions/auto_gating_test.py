@@ -101,7 +101,14 @@ def test_open_network_that_is_inaccurate_is_never_exported(
   assert {row.accuracy for row in found.rows} == {1.0}
 
 
-@pytest.mark.parametrize("strategy", ["map", "threshold:0.4", "settled:0.1"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param("map", marks=pytest.mark.slow),
+        pytest.param("threshold:0.4", marks=pytest.mark.slow),
+        "settled:0.1",
+    ],
+)
 def test_decisions_that_were_written_make_the_same_network(
     model, data, strategy
 ):

@@ -255,7 +255,9 @@ def test_norms_of_plain_keras_and_of_nested_models_are_found():
   np.testing.assert_allclose(variance, np.var(data, axis=0), rtol=1e-4)
 
 
-@pytest.mark.parametrize("synchronized", [False, True])
+@pytest.mark.parametrize(
+    "synchronized", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_model_of_two_replicas_gets_the_same_statistics(synchronized):
   expected = make_model()
   pgates.reestimate_batch_norm(expected, batches(), 3)

@@ -52,7 +52,15 @@ def test_settled_network_answers_as_its_base_where_nothing_varied(
   assert 0 < np.mean(received["gates"]) < 1
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5])
+@pytest.mark.parametrize(
+    "share",
+    [
+        0.0,
+        pytest.param(0.1, marks=pytest.mark.slow),
+        0.3,
+        pytest.param(0.5, marks=pytest.mark.slow),
+    ],
+)
 def test_share_says_how_rarely_a_block_may_run_or_rest(share):
   model = toys.make_model([toys.dependent(i) for i in range(6)])
   data = toys.batches(40)

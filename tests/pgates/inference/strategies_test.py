@@ -31,7 +31,10 @@ def test_budget_is_the_rule_of_its_threshold(execution):
   toys.assert_outputs(derived(x), expected)
 
 
-@pytest.mark.parametrize("strategy", ["prune:0.5", "budget:0.6"])
+@pytest.mark.parametrize(
+    "strategy",
+    ["prune:0.5", pytest.param("budget:0.6", marks=pytest.mark.slow)],
+)
 def test_measuring_reads_images_of_validation_data_only(strategy):
   model = toys.make_model([toys.dependent(i) for i in range(3)])
   before = [np.asarray(v) for v in model.variables]
@@ -54,7 +57,10 @@ def test_measuring_reads_images_of_validation_data_only(strategy):
 # The derived model.
 
 
-@pytest.mark.parametrize("strategy", ["map", "ensemble:2", None])
+@pytest.mark.parametrize(
+    "strategy",
+    ["map", pytest.param("ensemble:2", marks=pytest.mark.slow), None],
+)
 def test_derived_model_shares_layers_and_follows_training(strategy):
   model = toys.mixed_model()
   derived = pgates.with_strategy(model, strategy)
@@ -89,7 +95,12 @@ def test_original_keeps_its_own_decisions():
 
 
 @pytest.mark.parametrize(
-    "strategy", ["threshold:0.3", "ensemble:2", "prune:0.5"]
+    "strategy",
+    [
+        "threshold:0.3",
+        pytest.param("ensemble:2", marks=pytest.mark.slow),
+        pytest.param("prune:0.5", marks=pytest.mark.slow),
+    ],
 )
 def test_derived_model_evaluates_as_the_original_is_compiled(strategy):
   loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -296,7 +307,9 @@ def test_derived_model_survives_a_keras_file(strategy, execution, tmp_path):
   )
 
 
-@pytest.mark.parametrize("strategy", ["sampled", "budget:0.6"])
+@pytest.mark.parametrize(
+    "strategy", ["sampled", pytest.param("budget:0.6", marks=pytest.mark.slow)]
+)
 def test_two_replicas_evaluate_as_one(strategy):
   # The last batch, of one example, leaves a replica empty.
   data = toys.batches(9, 4)

@@ -69,7 +69,7 @@ def test_ungated_torchvision_state_gives_the_same_logits(network):
     ("names", "matrices"),
     [
         pytest.param("torchvision", False, marks=pytest.mark.slow),
-        ("torchvision", True),
+        pytest.param("torchvision", True, marks=pytest.mark.slow),
         ("aig", False),
         pytest.param("aig", True, marks=pytest.mark.slow),
     ],

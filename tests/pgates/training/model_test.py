@@ -132,7 +132,9 @@ LOSSES = [
 
 
 @pytest.mark.parametrize("loss, smoothing, labels, reduction", LOSSES)
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "weighted", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_logs_of_a_step_follow_from_its_gates(
     loss, smoothing, labels, reduction, weighted
 ):
@@ -210,7 +212,9 @@ def test_step_goes_down_the_gradient_of_task_and_rate(weights):
     )
 
 
-@pytest.mark.parametrize("target", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "target", [0.0, pytest.param(1.0, marks=pytest.mark.slow)]
+)
 def test_rate_loss_alone_moves_the_gates_to_the_target(target):
   model = compiled_model(rate_loss=pgates.TargetRateLoss(target, weight=9.0))
   branches = [block.branch for block in pgates.gated_blocks(model)]
@@ -314,8 +318,8 @@ def fixture_reference():
     [
         "numpy",
         pytest.param("generator", marks=pytest.mark.slow),
-        "steps_per_execution",
-        "run_eagerly",
+        pytest.param("steps_per_execution", marks=pytest.mark.slow),
+        pytest.param("run_eagerly", marks=pytest.mark.slow),
     ],
 )
 def test_every_way_to_fit_is_the_same_training(way, reference):

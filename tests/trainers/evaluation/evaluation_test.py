@@ -183,7 +183,7 @@ def _state(model):
     "strategy",
     [
         "map",
-        "sampled",
+        pytest.param("sampled", marks=pytest.mark.slow),
         pytest.param("ensemble:2", marks=pytest.mark.slow),
         "budget:0.9",
         "top_k:1",
@@ -209,7 +209,11 @@ def test_model_is_as_it_was_when_an_evaluation_ends_early(model, batches):
 
 
 @pytest.mark.parametrize(
-    "strategy, rule", [("map", "map"), ("always_open", "always_open")]
+    "strategy, rule",
+    [
+        ("map", "map"),
+        pytest.param("always_open", "always_open", marks=pytest.mark.slow),
+    ],
 )
 def test_statistics_are_estimated_anew_under_each_strategy(
     model, batches, strategy, rule

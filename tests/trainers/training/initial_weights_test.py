@@ -105,7 +105,9 @@ def _nameless(gate):
 @pytest.mark.parametrize(
     "plain, gated",
     [
-        (lambda: _of_keras("--gate=none"), _of_keras),
+        pytest.param(
+            lambda: _of_keras("--gate=none"), _of_keras, marks=pytest.mark.slow
+        ),
         (lambda: _nameless("none"), lambda: _nameless("independent")),
     ],
     ids=["MobileNetV2", "names of Keras"],

@@ -152,7 +152,15 @@ def test_writer_gets_each_line_and_callbacks_each_event(tmp_path, whole):
   assert events == [*expected, "end"]
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(1, marks=pytest.mark.slow),
+        2,
+        pytest.param(3, marks=pytest.mark.slow),
+        pytest.param(4, marks=pytest.mark.slow),
+    ],
+)
 def test_stopped_run_continues_as_one_never_stopped(tmp_path, whole, step):
   def stop(loop):
     return [_Call("on_train_batch_end", step, loop.request_stop)]
@@ -181,13 +189,13 @@ def test_stop_during_validation_ends_the_epoch_first(tmp_path, whole):
 @pytest.mark.parametrize(
     "event, count",
     [
-        ("on_train_begin", 1),
-        ("on_train_batch_begin", 1),
+        pytest.param("on_train_begin", 1, marks=pytest.mark.slow),
+        pytest.param("on_train_batch_begin", 1, marks=pytest.mark.slow),
         ("on_train_batch_end", 3),
-        ("on_test_begin", 2),
-        ("on_test_batch_end", 3),
+        pytest.param("on_test_begin", 2, marks=pytest.mark.slow),
+        pytest.param("on_test_batch_end", 3, marks=pytest.mark.slow),
         ("on_epoch_end", 1),
-        ("on_train_end", 1),
+        pytest.param("on_train_end", 1, marks=pytest.mark.slow),
     ],
 )
 def test_run_killed_in_an_event_continues_as_one_never_killed(
@@ -247,7 +255,11 @@ WRITES = [
 ]
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "before",
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["before", "after"],
+)
 @pytest.mark.parametrize("owner, name", WRITES, ids=[n for _, n in WRITES])
 def test_run_killed_at_a_write_continues_as_one_never_killed(
     tmp_path, whole, monkeypatch, owner, name, before

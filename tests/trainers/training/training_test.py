@@ -109,10 +109,10 @@ def _files(folder):
 
 @pytest.mark.parametrize(
     ("name", "history"),
-    [("plain", "whole"), ("plain", "lost")]
+    [("plain", "lost")]
     + [
         pytest.param(name, "whole", marks=pytest.mark.slow)
-        for name in ("averaged", "replicas")
+        for name in ("plain", "averaged", "replicas")
     ],
 )
 def test_run_stopped_by_sigterm_continues_as_one_never_stopped(
@@ -138,7 +138,9 @@ def test_run_stopped_by_sigterm_continues_as_one_never_stopped(
     np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["plain", "averaged"])
+@pytest.mark.parametrize(
+    "name", ["plain", pytest.param("averaged", marks=pytest.mark.slow)]
+)
 def test_best_network_is_that_of_the_best_epoch(runs, data_dir, name):
   folder, _ = runs(name)
   history = training_runs.history(folder)
@@ -345,24 +347,28 @@ def _one_step(data_dir, folder, *arguments):
             lambda m, p: (0.7 - m.mean()) ** 2,
             marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             ("--rate_share=macs", "--rate_loss_weight=3"),
             lambda m, p: 3 * (0.6 - p @ m) ** 2,
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             ("--target_rates=0.95", "--one_sided"),
             lambda m, p: 0.0,
             marks=pytest.mark.slow,
         ),
-        (
+        pytest.param(
             ("--target_rates=0.5", "--one_sided"),
             lambda m, p: (0.5 - m.mean()) ** 2,
+            marks=pytest.mark.slow,
         ),
         (
             ("--target_rates=0.9,0.3", "--rate_loss=per_layer"),
             lambda m, p: np.mean((np.array([0.9, 0.3]) - m) ** 2),
         ),
-        (("--rate_loss=none",), lambda m, p: 0.0),
+        pytest.param(
+            ("--rate_loss=none",), lambda m, p: 0.0, marks=pytest.mark.slow
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -377,6 +383,7 @@ def test_rate_loss_is_the_one_asked_for(data_dir, tmp_path, arguments, loss):
   np.testing.assert_allclose(line["loss"], total, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_blocks_count_by_the_times_that_the_run_measured(data_dir, tmp_path):
   line, model = _one_step(data_dir, tmp_path, "--rate_share=time")
   found = json.loads((tmp_path / "block_times.json").read_text())["blocks"]
@@ -405,6 +412,7 @@ def test_stochastic_depth_drops_blocks_only_while_training(data_dir, tmp_path):
   assert line["rate_loss"] == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision",
     [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"],
@@ -433,6 +441,7 @@ def test_initial_weights_come_from_the_other_run(
   assert loaded == [(pgates.GatedModel, tmp_path / "other")]
 
 
+@pytest.mark.slow
 def test_run_that_goes_on_needs_its_first_weights_no_more(
     data_dir, tmp_path, monkeypatch
 ):
