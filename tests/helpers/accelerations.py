@@ -92,3 +92,18 @@ def arguments_of(programs, module, name):
       if called == module and any(a.endswith(f"/{name}") for a in arguments)
   )
   return found
+
+
+def row(network, format, time, macs, accuracy, *, chosen=False):
+  """A row of `accelerated.json`; `accuracy` is of validation data."""
+  return {
+      "network": network,
+      "format": format,
+      "path": "unused",
+      "validation_accuracy": accuracy,
+      "accuracy": accuracy - 0.01,
+      "macs": macs,
+      "bytes": 123_456,
+      "times": {"1": time, "8": time + 0.05},
+      "chosen": chosen,
+  }

@@ -93,12 +93,15 @@ def accelerate(
       break
   rows = choosing.rows(found, steps.times(found), lowest_accuracy=lowest)
   _publish(rows, folder)
+  value = [dataclasses.asdict(row) for row in rows]
+  # The report shows them, too.
+  artifacts.write_json(
+      folder / "accelerated.json", {"lowest_accuracy": lowest, "rows": value}
+  )
   gated = {each.folder.name: each for each in found[1:]}
   shown = next((r.network for r in rows if r.chosen and r.network in gated), "")
   if shown:
     steps.report(gated[shown], reference=given)
-  value = [dataclasses.asdict(row) for row in rows]
-  artifacts.write_json(folder / "accelerated.json", {"rows": value})
   return rows
 
 

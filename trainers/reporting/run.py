@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import pgates
+from trainers.reporting import acceleration
 from trainers.reporting import exports
 from trainers.reporting import measurements as report_measurements
 from trainers.reporting import page as report_page
@@ -23,6 +24,7 @@ class Run:
     evaluation: its `evaluation.json`.
     history: the lines of its `history.jsonl`.
     classes: names of the classes of its data set.
+    acceleration: `accelerated.json` of what it is a run of, or None.
   """
 
   name: str
@@ -30,6 +32,7 @@ class Run:
   evaluation: dict[str, Any]
   history: list[dict[str, Any]]
   classes: list[str]
+  acceleration: dict[str, Any] | None = None
 
 
 def page(
@@ -52,7 +55,11 @@ def page(
   """
   settings, evaluation = run.settings, run.evaluation
   dense = (ungated or evaluation)["dense_macs"]
-  sections = [] if exported is None else exports.sections(exported)
+  sections = []
+  if run.acceleration is not None:
+    sections.append(acceleration.section(run.acceleration))
+  if exported is not None:
+    sections += exports.sections(exported)
   sections.append(_accuracy(evaluation, dense, ungated))
   if decisions is not None:
     sections += _gates(run, decisions, dense)

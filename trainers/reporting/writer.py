@@ -9,6 +9,7 @@ import image_data
 import pgates
 from run_data import reader
 from trainers.evaluation import run_folder
+from trainers.reporting import acceleration as report_acceleration
 from trainers.reporting import comparison as report_comparison
 from trainers.reporting import measurements as report_measurements
 from trainers.reporting import run as report_run
@@ -45,7 +46,8 @@ def write_report(
 ) -> pathlib.Path:
   """Writes the page of a run or a comparison.
 
-  A comparison gets its main plot as `comparison.svg` beside it, too.
+  A comparison gets its main plot as `comparison.svg` beside it, too. A run of
+  an acceleration shows what else that has tried.
 
   Args:
     workdir: the folder.
@@ -127,9 +129,19 @@ def _of_run(workdir, reference, export, place, evaluation):
           writer="trainers.train",
       ),
       classes=dataset.class_names,
+      acceleration=_read_acceleration(workdir.parent),
   )
   return report_run.page(
       run, decisions=decisions, ungated=ungated, exported=exported
+  )
+
+
+def _read_acceleration(folder):
+  path = folder / "accelerated.json"
+  if not path.is_file():
+    return None
+  return artifacts.read_json(
+      path, report_acceleration.SHAPE, writer="trainers.accelerate"
   )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from file_io import artifacts
 import image_data
+from tests.helpers import accelerations
 from tests.helpers import compared_runs
 from tests.helpers import training_runs
 from trainers.comparison import summary as comparison_summary
@@ -116,6 +117,25 @@ def test_ungated_network_is_marked_and_counts_as_all_macs(run, tmp_path):
   artifacts.write_json(tmp_path / "ungated" / "evaluation.json", ungated)
   with pytest.raises(ValueError, match="evaluated as always_open on test"):
     report_writer.write_report(run, reference=tmp_path / "ungated")
+
+
+def test_run_of_an_acceleration_shows_what_else_was_tried(tmp_path, run):
+  folder = tmp_path / "faster" / "rate_0.6"
+  shutil.copytree(run, folder)
+  report_writer.write_report(folder)
+  assert "were tried" not in _text(folder / "report.html")
+  path = folder.parent / "accelerated.json"
+  rows = [
+      accelerations.row("given", "tflite", 1.0, 100.0, 0.95),
+      accelerations.row("rate_0.6", "tflite", 0.7, 60.0, 0.94, chosen=True),
+  ]
+  artifacts.write_json(path, {"lowest_accuracy": 0.9, "rows": rows})
+  report_writer.write_report(folder)
+  text = _text(folder / "report.html")
+  assert "Networks that were tried" in text and "TF-Lite rate_0.6" in text
+  path.write_text("{}")
+  with pytest.raises(ValueError, match="accelerated.json is no file of train"):
+    report_writer.write_report(folder)
 
 
 def test_network_without_gates_has_a_page(run):
