@@ -138,7 +138,8 @@ def _draw(axis, place, row, *, is_given):
   axis.annotate(
       row["network"],
       (place, height),
-      xytext=(0, 9),
+      # Above and below, for networks of both formats often lie together.
+      xytext=(0, 10 if marker == "o" else -16),
       textcoords="offset points",
       ha="center",
       fontsize=7,
