@@ -1,5 +1,6 @@
 """Opens data sets by name: those of TFDS, and folders of images."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import difflib
@@ -16,6 +17,7 @@ from image_data import cluttered_digits
 from image_data import datasets
 from image_data import decoding
 from image_data import digits
+from image_data import idx_files
 from image_data import image_folder
 from image_data import splitting
 
@@ -81,12 +83,14 @@ def open_dataset(
     data_dir: str | os.PathLike,
     decoding_rules: decoding.DecodingRules | None = None,
     shares: splitting.SplitShares | None = None,
+    idx_folder: str | os.PathLike | None = None,
 ) -> datasets.ImageDataset | image_folder.ImageFolder:
   """Opens a data set; never touches the network.
 
   "digits" and "cluttered_digits" are prepared in `data_dir` when they are not
-  there yet. Two processes may do so at once, and one that is killed leaves no
-  half-written data set behind.
+  there yet, and so are MNIST and its like where their IDX files are. Two
+  processes may do so at once, and one that is killed leaves no half-written
+  data set behind.
 
   Args:
     name: "digits", "cluttered_digits", or the name of a TFDS data set of
@@ -96,6 +100,9 @@ def open_dataset(
     data_dir: TFDS's folder of prepared data sets.
     decoding_rules: of images; None for the defaults.
     shares: of an `ImageFolder`; None for its defaults.
+    idx_folder: the IDX files of a data set that is not prepared yet, one of
+      "mnist", "fashion_mnist", "kmnist" and "emnist/..."; None for where
+      Debian's package `dataset-fashion-mnist` has put them.
 
   Returns:
     The data set, an `ImageDataset` or an `ImageFolder`.
@@ -105,9 +112,10 @@ def open_dataset(
       is no such folder.
     ValueError: if the name is unknown, or if it does not name classified
       images with a "train" split in TFRecord files, or if data_dir is a path
-      that TensorFlow cannot read.
+      that TensorFlow cannot read, or if an IDX file is damaged.
   """
   if name.startswith(FOLDER_PREFIX):
+    idx_files.check_name(name, idx_folder)
     return image_folder.ImageFolder(
         name.removeprefix(FOLDER_PREFIX),
         decoding_rules=decoding_rules,
@@ -116,16 +124,24 @@ def open_dataset(
   data_dir = os.path.expanduser(os.fspath(data_dir))
   builder = _find_builder(name, data_dir=data_dir)
   _check_classified_images(builder)
+  idx_files.check_name(builder.name, idx_folder)
+  idx_folder = idx_files.find(builder.name, idx_folder)
   with _silent_tfds():
     if not builder.is_prepared() and builder.name in _OWN_BUILDERS:
-      builder = _prepare(_OWN_BUILDERS[builder.name], data_dir=data_dir)
+      own = _OWN_BUILDERS[builder.name]
+      builder = _prepare(lambda: own(data_dir=data_dir))
+    elif not builder.is_prepared() and idx_folder is not None:
+      arrays = idx_files.read_all(builder, idx_folder)
+      builder = _prepare(
+          lambda: idx_files.builder_of(arrays, builder, data_dir=data_dir)
+      )
     is_prepared = builder.is_prepared()
   if not is_prepared:
     raise FileNotFoundError(
         f"Data set {name!r} is not prepared in {data_dir!r}: there is no"
         f" {builder.data_dir!r}. Prepare it where there is network, with"
         f" `tfds build {name} --data_dir={data_dir}`, or give the data_dir"
-        " that holds it."
+        f" that holds it.{idx_files.advice(builder.name)}"
     )
   file_format = builder.info.file_format.value
   if file_format != "tfrecord":
@@ -193,19 +209,19 @@ def _silent_tfds() -> Iterator[None]:
 
 
 def _prepare(
-    builder_class: type[tfds.core.DatasetBuilder], *, data_dir: str
+    make_builder: Callable[[], tfds.core.DatasetBuilder],
 ) -> tfds.core.DatasetBuilder:
-  """Writes a data set that needs no download into `data_dir`.
+  """Writes a data set that needs no download.
 
   TFDS writes into a folder of its own and renames it when it is complete.
   """
-  builder = builder_class(data_dir=data_dir)
+  builder = make_builder()
   try:
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(try_download_gcs=False)
     )
   except OSError:
     # The rename fails when another process was faster; its data are the same.
-    if not builder_class(data_dir=data_dir).is_prepared():
+    if not make_builder().is_prepared():
       raise
-  return builder_class(data_dir=data_dir)
+  return make_builder()

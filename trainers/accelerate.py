@@ -109,6 +109,7 @@ def _accelerate(folder, processes):
   dataset = image_data.open_dataset(
       settings["dataset"],
       data_dir=settings["data_dir"],
+      idx_folder=settings["idx_folder"],
       **reader.rules(settings),
   )
   found = survey.survey(settings, dataset, num_targets=len(targets))

@@ -41,6 +41,13 @@ class Config:
   image_size: int | None = _field(
       None, "Side in pixels to resize to", kind=int, lowest=1
   )
+  idx_folder: str | None = _field(
+      None,
+      "The IDX files of MNIST, Fashion-MNIST, KMNIST or EMNIST, where TFDS has "
+      "not prepared it",
+      kind=str,
+      is_path=True,
+  )
   validation_share: float = _field(
       image_data.SplitShares.validation,
       "Of the images of an --image_folder without such a folder",

@@ -49,6 +49,22 @@ PRESETS = {
         "gate_learning_rate_multiplier": 10.0,
         "gate_weight_decay": 0.0,
     },
+    # What ResNets of CIFAR's kind take an epoch of in about a minute.
+    "fashion": {
+        "dataset": "fashion_mnist",
+        "network": "cifar_resnet20",
+        "augmentation": "shift_flip",
+        "batch_size": 128,
+        "epochs": 16,
+        "learning_rate": 0.1,
+        "learning_rate_schedule": "cosine",
+        "weight_decay": 5e-4,
+        "target_rates": [0.5],
+        "rate_loss_weight": 2.0,
+        # As of cluttered_digits.
+        "gate_learning_rate_multiplier": 10.0,
+        "gate_weight_decay": 0.0,
+    },
     # Gates on a trained network; trainers.accelerate tries several targets.
     "warm_start": {
         "augmentation": "shift",

@@ -17,12 +17,13 @@ LATER = {
     "input_scaling": None,
     "new_head": False,
     "gate_warmup_epochs": 0.0,
+    "idx_folder": None,
     "import_modules": [],
     "validation_share": image_data.SplitShares.validation,
     "test_share": image_data.SplitShares.test,
 }
 # Settings that two runs of the same experiment may differ in.
-LOCATIONS = ("data_dir",)
+LOCATIONS = ("data_dir", "idx_folder")
 
 
 def to_flags(config: config_lib.Config) -> list[str]:

@@ -48,7 +48,11 @@ def dry_run(config: config_lib.Config) -> None:
 
 def _steps_per_epoch(config):
   try:
-    dataset = image_data.open_dataset(config.dataset, data_dir=config.data_dir)
+    dataset = image_data.open_dataset(
+        config.dataset,
+        data_dir=config.data_dir,
+        idx_folder=config.idx_folder,
+    )
   except FileNotFoundError:
     return None
   return image_data.steps_per_epoch(dataset, batch_size=config.batch_size)

@@ -121,6 +121,7 @@ class _Opened:
     self._dataset = image_data.open_dataset(
         config.dataset,
         data_dir=config.data_dir,
+        idx_folder=config.idx_folder,
         **reader.rules(dataclasses.asdict(config)),
     )
     reader.check_to_continue(workdir, self._dataset)
