@@ -12,7 +12,7 @@ VERSIONS := 3.11 3.12 3.13
 PYTHON ?= $(VERSIONS:%=python%) python3
 WORKDIR ?= runs/demo
 DATA_DIR ?= $(HOME)/tensorflow_datasets
-# Processes that run tests, which take about 2 GB each.
+# Processes that run tests, which take about 3 GB each.
 JOBS ?= 2
 # More arguments for pytest (`make test ARGS="-k gates"`), uv (`make lock`).
 ARGS ?=

@@ -47,6 +47,23 @@ def test_it_is_short():
   assert len(_README.splitlines()) <= 200
 
 
+def test_what_is_needed_is_what_was_measured():
+  value = result_shapes.committed("make_resources.json")
+  demo, test = value["targets"]["demo"], value["targets"]["test"]
+  gigabytes, minutes = 1e9, 60
+  said = {
+      "disk": f"{value['venv_bytes'] / gigabytes:.1f} GB for `.venv`, "
+      f"{demo['written_bytes'] / 1e6:.0f} MB for the demo",
+      "memory": f"{demo['peak_process_bytes'] / gigabytes:.1f} GB for the "
+      f"demo; {test['peak_process_bytes'] / gigabytes:.1f} GB for each process",
+      "time": f"{demo['seconds'] / minutes:.0f} minutes for the demo, "
+      f"{test['seconds'] / minutes:.0f} for the tests, on {value['cores']} "
+      f"cores of an {value['cpu']}",
+  }
+  for name, text in said.items():
+    assert f"\n| {name} | {text}" in _README
+
+
 def test_the_first_screen_is_that_of_its_file():
   summary = result_shapes.committed("gated_cluttered_digits.json")["summary"]
   for line in over_seeds.table(summary):
