@@ -1,9 +1,13 @@
 """Times of candidates that take turns, so that noise falls on all alike."""
 
+from collections.abc import Mapping
 import contextlib
 import time
+from typing import Any
 
 import numpy as np
+
+_STEADY = 1.5  # Of the lower quartile.
 
 
 def measure(candidates, *, repeats, warmup=2, clock=time.perf_counter):
@@ -64,6 +68,20 @@ def summary(times, reference):
         "ratio": float(np.median(ratios)),
     }
   return result
+
+
+def is_unsteady(found: Mapping[str, Mapping[str, Any]]) -> bool:
+  """Whether times differ so much from round to round that ratios may be off.
+
+  Args:
+    found: of `summary`.
+
+  Returns:
+    Whether the upper quartile of a candidate is half as much again as its
+    lower one, as where other programs are at work on the same cores.
+  """
+  quartiles = [each["quartiles_ms"] for each in found.values()]
+  return any(high > _STEADY * low for low, high in quartiles)
 
 
 def time_text(milliseconds: float) -> str:

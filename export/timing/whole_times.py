@@ -64,6 +64,12 @@ def ratios(
       clock=clock,
   )
   found = interleaved.summary(times, reference)
+  if interleaved.is_unsteady(found):
+    print(
+        "Times differ much from round to round, so that their ratios may be "
+        "off. Are other programs at work? Run it again when they are not.",
+        flush=True,
+    )
   return {name: each["ratio"] for name, each in found.items()}
 
 

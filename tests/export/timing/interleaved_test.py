@@ -36,6 +36,22 @@ def test_candidates_take_turns_and_warm_up_does_not_count():
   assert times == {"a": [1.0] * 3, "b": [2.0] * 3}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([1.0, 1.1, 1.2, 1.3, 9.0], False),  # One slow round tells nothing.
+        ([1.0, 1.0, 2.1, 2.1, 2.1], True),
+        ([1.0] * 5, False),
+    ],
+)
+def test_times_are_unsteady_where_a_quarter_of_rounds_is_much_slower(
+    seconds, expected
+):
+  times = {"a": [1.0] * 5, "b": seconds}
+  found = interleaved.summary(times, "a")
+  assert interleaved.is_unsteady(found) == expected
+
+
 def test_time_to_enter_and_leave_a_candidate_is_not_its_own():
   clock, calls = _Clock(), []
   call = _candidates(clock, calls, {"a": 1.0})["a"]

@@ -1,5 +1,7 @@
 """Tests of `export.timing.whole_times`."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,9 @@ class _Clock:
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 32])
-def test_all_files_get_the_same_batches_and_turns(monkeypatch, batch_size):
+def test_all_files_get_the_same_batches_and_turns(
+    monkeypatch, batch_size, capsys
+):
   clock = _Clock(monkeypatch, {"a": 0.3, "b": 0.6})
   found = whole_times.ratios(
       {"all_open": "b", "auto": "a"},
@@ -69,6 +73,28 @@ def test_all_files_get_the_same_batches_and_turns(monkeypatch, batch_size):
   }
   assert runs["a"] == runs["b"]
   assert set(runs["a"]) == {(np.ndarray, (batch_size, 8, 8, 3))}
+  assert not capsys.readouterr().out
+
+
+def test_times_that_differ_from_round_to_round_are_told(monkeypatch, capsys):
+  seconds = itertools.cycle([0.1, 0.1, 0.3])
+  clock = _Clock(monkeypatch, {"a": 0.3, "b": 0.6})
+  monkeypatch.setattr(
+      engines,
+      "load",
+      lambda path, format, *, threshold: lambda images: setattr(
+          clock, "now", clock.now + next(seconds)
+      ),
+  )
+  whole_times.ratios(
+      {"all_open": "b", "auto": "a"},
+      np.zeros((5, 8, 8, 3), np.float32),
+      reference="all_open",
+      format="saved_model",
+      batch_size=16,
+      clock=clock,
+  )
+  assert "Are other programs at work?" in capsys.readouterr().out
 
 
 def test_slow_files_are_run_less_often(monkeypatch):
