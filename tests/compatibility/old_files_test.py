@@ -48,8 +48,9 @@ def _assert_answers(model, name):
     received = model.predict(stored["images"], verbose=0)
     assert set(received) == set(OUTPUTS)
     for output in OUTPUTS:
+      # Other instructions of a processor round otherwise: seen, 2e-6.
       np.testing.assert_allclose(
-          received[output], stored[f"{name}/{output}"], rtol=1e-6, atol=1e-6
+          received[output], stored[f"{name}/{output}"], rtol=1e-5, atol=1e-5
       )
 
 
