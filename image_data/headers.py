@@ -160,13 +160,13 @@ def _sides(said, kind):
   extended = [said["extended_height"] + 1, said["extended_width"] + 1]
   webp = tf.where(said["webp"] == _number(b"VP8L"), lossless, lossy)
   webp = tf.where(said["webp"] == _number(b"VP8X"), extended, webp)
+  unknown = tf.zeros([2], tf.int64)
   by_kind = {
-      UNKNOWN: tf.zeros([2], tf.int64),
-      JPEG: tf.zeros([2], tf.int64),  # Never here.
       PNG: tf.stack([said["png_height"], said["png_width"]]),
       GIF: tf.stack([said["gif_height"], said["gif_width"]]),
       # A negative height counts from above.
       BMP: tf.abs(tf.where(bmp >= 2**31, bmp - 2**32, bmp)),
       WEBP: webp,
   }
-  return tf.stack([*by_kind.values()])[kind]
+  sides = [by_kind.get(each, unknown) for each in range(WEBP + 1)]
+  return tf.stack(sides)[kind]

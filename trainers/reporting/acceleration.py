@@ -4,6 +4,7 @@ from typing import Any
 
 from matplotlib import figure as figure_lib
 
+from trainers.reporting import exports
 from trainers.reporting import page as report_page
 from trainers.reporting import plots as report_plots
 
@@ -23,9 +24,9 @@ SHAPE = {
         }
     ],
 }
-_FORMATS = {
-    "saved_model": ("SavedModel", report_plots.COLORS["blue"], "o"),
-    "tflite": ("TF-Lite", report_plots.COLORS["orange"], "s"),
+_STYLES = {
+    "saved_model": (report_plots.COLORS["blue"], "o"),
+    "tflite": (report_plots.COLORS["orange"], "s"),
 }
 
 
@@ -52,7 +53,7 @@ def section(value: dict[str, Any]) -> str:
   header += [f"time, batch {size}" for size in sizes] + ["file size", ""]
   cells = [
       [
-          f"{_FORMATS[row['format']][0]} {row['network']}",
+          f"{exports.FORMATS[row['format']]} {row['network']}",
           f"{100 * row['validation_accuracy']:.2f} %",
           f"{100 * row['accuracy']:.2f} %",
           f"{100 * row['macs'] / given[row['format']]['macs']:.1f} %",
@@ -121,15 +122,15 @@ def tried(
     axis.grid()
   axes[0].set_ylabel("validation accuracy, %")
   handles = [
-      axes[0].plot([], [], marker, color=color, label=name)[0]
-      for name, color, marker in _FORMATS.values()
+      axes[0].plot([], [], marker, color=color, label=exports.FORMATS[name])[0]
+      for name, (color, marker) in _STYLES.items()
   ]
   figure.legend(handles=handles, fontsize=8, loc="outside upper right", ncols=2)
   return figure
 
 
 def _draw(axis, place, row, *, is_given):
-  _, color, marker = _FORMATS[row["format"]]
+  color, marker = _STYLES[row["format"]]
   height = 100 * row["validation_accuracy"]
   size = 13 if is_given else 7
   axis.plot(place, height, "*" if is_given else marker, color=color, ms=size)

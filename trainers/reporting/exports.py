@@ -10,7 +10,8 @@ import numpy as np
 from trainers.reporting import page as report_page
 from trainers.reporting import plots as report_plots
 
-_FORMATS = {"saved_model": "SavedModel", "tflite": "TF-Lite"}
+# What people call them.
+FORMATS = {"saved_model": "SavedModel", "tflite": "TF-Lite"}
 _COLUMNS = ["file", "accuracy", "MACs", "time", "file size"]
 # How a block of an export is drawn.
 _KINDS = {
@@ -32,7 +33,7 @@ def sections(exported: dict[str, Any]) -> list[str]:
   """
   references = _references(exported)
   rows = [*references, *exported["variants"]]
-  rows = sorted(rows, key=lambda row: list(_FORMATS).index(row["format"]))
+  rows = sorted(rows, key=lambda row: list(FORMATS).index(row["format"]))
   first = _label(references[0]["gating"]) if references else ""
   limits = exported.get("limits", {})
   bodies = [report_page.table(_COLUMNS, [_cells(row) for row in rows])]
@@ -65,7 +66,7 @@ def sections(exported: dict[str, Any]) -> list[str]:
 
 
 def _blocks(chosen):
-  networks = [(_FORMATS[format], auto) for format, auto in chosen.items()]
+  networks = [(FORMATS[format], auto) for format, auto in chosen.items()]
   plot = report_plots.svg(
       blocks,
       networks,
@@ -81,7 +82,7 @@ def _blocks(chosen):
 
 
 def _name(row):
-  parts = [_FORMATS[row["format"]], _label(row["gating"])]
+  parts = [FORMATS[row["format"]], _label(row["gating"])]
   if row["quantization"] != "none":
     parts.append(row["quantization"])
   return " ".join(parts)

@@ -15,8 +15,8 @@ def check(config: Any) -> None:
   image_data.SplitShares(config.validation_share, config.test_share)
   _check_normalization(config)
   _check_file(config)
+  _check_warmups(config)
   _check_learning_rate(config)
-  _check_gate_warmup(config)
   _check_temperature(config)
   _check_targets(config)
   _check_devices(config)
@@ -42,29 +42,25 @@ def _check_file(config):
     )
 
 
+def _check_warmups(config):
+  for name in ("warmup_epochs", "gate_warmup_epochs"):
+    warmup = getattr(config, name)
+    if warmup and warmup >= config.epochs:
+      raise ValueError(
+          f"{name} must be fewer than epochs. Received: {name}={warmup}, "
+          f"epochs={config.epochs}"
+      )
+
+
 def _check_learning_rate(config):
   schedule = config.learning_rate_schedule
   if schedule == "step":
     _check_boundaries(config.learning_rate_boundaries)
-  if config.warmup_epochs and config.warmup_epochs >= config.epochs:
-    raise ValueError(
-        "warmup_epochs must be fewer than epochs. Received: "
-        f"warmup_epochs={config.warmup_epochs}, epochs={config.epochs}"
-    )
   if config.warmup_epochs and schedule != "cosine":
     raise ValueError(
         "warmup_epochs is for --learning_rate_schedule=cosine. Received: "
         f"warmup_epochs={config.warmup_epochs}, learning_rate_schedule="
         f"{schedule!r}"
-    )
-
-
-def _check_gate_warmup(config):
-  warmup = config.gate_warmup_epochs
-  if warmup and warmup >= config.epochs:
-    raise ValueError(
-        "gate_warmup_epochs must be fewer than epochs. Received: "
-        f"gate_warmup_epochs={warmup}, epochs={config.epochs}"
     )
 
 

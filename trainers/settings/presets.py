@@ -49,7 +49,6 @@ PRESETS = {
         "gate_learning_rate_multiplier": 10.0,
         "gate_weight_decay": 0.0,
     },
-    # What ResNets of CIFAR's kind take an epoch of in about a minute.
     "fashion": {
         "dataset": "fashion_mnist",
         "network": "cifar_resnet20",
