@@ -118,7 +118,8 @@ class Config:
   )
   initial_probability: float | None = _field(
       None,
-      "P(open) at the start; default 0.87 dependent, 0.98 independent",
+      "P(open) at the start; default 0.95 on trained weights (--init_from, "
+      "file:), else 0.87 dependent, 0.98 independent",
       kind=float,
       lowest=1e-6,
       highest=1 - 1e-6,

@@ -64,6 +64,26 @@ PRESETS = {
         "gate_learning_rate_multiplier": 10.0,
         "gate_weight_decay": 0.0,
     },
+    # A network of Keras's, plain, then gated from it (`trainers.compare` with
+    # --methods=ungated,ungated_longer,warm_per_batch_dependent). Batches of 32:
+    # by batches of 128, or by Adam, it needs many more epochs.
+    "digits_mobilenet": {
+        "dataset": "cluttered_digits",
+        "image_size": 32,
+        "network": "MobileNetV2",
+        "network_args": ["alpha=0.35"],
+        "augmentation": "shift",
+        "batch_size": 32,
+        "epochs": 20,
+        "learning_rate": 0.01,
+        "learning_rate_schedule": "cosine",
+        "weight_decay": 1e-4,
+        "target_rates": [0.2],
+        "rate_share": "macs",
+        "rate_loss_weight": 4.0,
+        "gate_learning_rate_multiplier": 10.0,
+        "gate_weight_decay": 0.0,
+    },
     # Gates on a trained network; trainers.accelerate tries several targets.
     "warm_start": {
         "augmentation": "shift",

@@ -35,7 +35,7 @@ def build_network(
   """
   is_file = networks.file_of(config.network) is not None
   probability = config.initial_probability
-  if probability is None and is_file:
+  if probability is None and (is_file or config.init_from):
     probability = gating.TRAINED_PROBABILITY
   settings = gates.GateSettings(
       temperature=config.temperature,

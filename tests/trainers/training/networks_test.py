@@ -51,6 +51,20 @@ def test_gates_are_of_the_kind_asked_for(gate, kind):
   assert [type(gate) for gate in _gates(model)] == kinds
 
 
+@pytest.mark.parametrize(
+    "arguments, probability",
+    [
+        (["--gate=dependent"], 0.87),
+        (["--gate=independent"], 0.98),
+        (["--init_from=runs/plain"], 0.95),
+        (["--init_from=runs/plain", "--initial_probability=0.3"], 0.3),
+    ],
+)
+def test_gates_on_trained_weights_start_open(arguments, probability):
+  for gate in _gates(_network(*arguments)):
+    assert gate.initial_probability == pytest.approx(probability, abs=5e-3)
+
+
 @pytest.mark.parametrize("gate", ["dependent", "independent"])
 def test_options_reach_the_gates(gate):
   model = _network(
