@@ -21,6 +21,7 @@ from file_io import artifacts
 from file_io import endings
 from file_io import writable
 from trainers import children
+from trainers.comparison import dense as comparison_dense
 from trainers.comparison import runs as comparison_runs
 from trainers.comparison import summary as comparison_summary
 from trainers.comparison import table as comparison_table
@@ -33,7 +34,7 @@ from trainers.training import training
 
 _METHODS = flags.DEFINE_list(
     "methods",
-    trials_lib.FROM_SCRATCH,
+    trials_lib.USUAL_METHODS,
     "Of: " + ", ".join(trials_lib.METHODS),
 )
 _SEEDS = flags.DEFINE_integer(
@@ -64,7 +65,9 @@ def write_results(
   value = {
       "command": ["python", "-m", "trainers.compare", *sys.argv[1:]],
       "recipe": settings,
-      **comparison_summary.summarize(results),
+      **comparison_summary.summarize(
+          results, comparison_dense.read_curves(workdir, trials)
+      ),
   }
   text = comparison_table.markdown(value)
   artifacts.write_json(workdir / "comparison.json", value)

@@ -129,7 +129,10 @@ class ComparisonRuns:
           f"--output={trials_lib.RECALIBRATED_FILE}",
       ]
       self._call("evaluate", [*place, *data, *again], folder)
-    self._call("evaluate", [*place, *data, strategies, *curve], folder)
+    answers = ["--predictions"] * trial.is_dense
+    self._call(
+        "evaluate", [*place, *data, strategies, *curve, *answers], folder
+    )
 
   def _call(self, program, arguments, folder):
     """Runs a program of ours to its end."""

@@ -3,6 +3,7 @@
 import collections
 from typing import Any
 
+from trainers.comparison import dense as dense_lib
 from trainers.comparison import statistics
 
 # Shares of the ungated network's multiply-adds at which methods meet.
@@ -11,6 +12,12 @@ SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 PAIRS = (
     ("per_batch_dependent", "per_layer_dependent"),
     ("per_batch_independent", "per_layer_independent"),
+    (dense_lib.CASCADE, dense_lib.ENVELOPE),
+    *(
+        (gated, dense)
+        for gated in ("per_batch_dependent", "warm_per_batch_dependent")
+        for dense in (dense_lib.ENVELOPE, dense_lib.CASCADE)
+    ),
 )
 _MEASURES = (
     *("collapsed_share", "open_rate_variance", "seconds_per_step"),
@@ -21,21 +28,27 @@ _BYPASSED = (0.25, 0.40)  # Of the blocks, by the paper.
 _PRUNED = "prune:0.5"
 
 
-def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize(
+    results: list[dict[str, Any]],
+    dense_curves: dict[int, dict[str, Any]] | None = None,
+) -> dict[str, Any]:
   """Summarizes the trials of a comparison.
 
   Args:
     results: list of dicts, as of `trials.read_trial`.
+    dense_curves: as of `dense.read_curves`; None for none.
 
   Returns:
     A dict for JSON: `dense_macs` of the ungated network (where there is none,
     of the first); `blocks`, names of the blocks; `rows`, one for each method
     and target; `equal_macs`, accuracies and paired differences at equal
-    multiply-adds; `answers`; and `cells`, the results themselves.
+    multiply-adds; `oracle` of the plain networks, where there are several;
+    `answers`; and `cells`, the results themselves.
   """
   groups = _grouped(results)
   reference = groups.get(("ungated", None), results)
   dense = reference[0]["dense_macs"]
+  dense_curves = dense_curves or {}
   learned = {
       key: trials for key, trials in groups.items() if key[1] is not None
   }
@@ -43,7 +56,8 @@ def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
       "dense_macs": dense,
       "blocks": results[0]["blocks"],
       "rows": [_row(key, trials, dense) for key, trials in groups.items()],
-      "equal_macs": _equal_macs(learned, dense),
+      "equal_macs": _equal_macs(learned, dense_curves, dense),
+      "oracle": _oracle(dense_curves, dense),
       "answers": {
           "collapse": _each(learned, _collapse),
           "pruned": _each(learned, _pruned, dense),
@@ -100,12 +114,25 @@ def _spread_of(name, evaluations):
   return statistics.spread([evaluation[name] for evaluation in evaluations])
 
 
-def _equal_macs(groups, dense):
+def _oracle(dense_curves, dense):
+  if not dense_curves:
+    return None
+  found = [of_seed["oracle"] for of_seed in dense_curves.values()]
+  return {
+      "accuracy": _spread_of("accuracy", found),
+      "macs_share": statistics.spread([each["macs"] / dense for each in found]),
+  }
+
+
+def _equal_macs(groups, dense_curves, dense):
   """Accuracies of each method where it spends equally, by share."""
   curves = collections.defaultdict(lambda: collections.defaultdict(list))
   for (method, _), trials in groups.items():
     for trial in trials:
       curves[method][trial["seed"]].append(trial["curves"])
+  for seed, of_seed in dense_curves.items():
+    for method in (dense_lib.ENVELOPE, dense_lib.CASCADE):
+      curves[method][seed] = of_seed[method]
   return [_at_share(curves, share, dense) for share in SHARES]
 
 

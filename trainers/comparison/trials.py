@@ -8,9 +8,11 @@ from typing import Any
 
 from file_io import artifacts
 import pgates
+from trainers.evaluation import predictions
 from trainers.evaluation import run_folder
 from trainers.settings import config as config_lib
 
+_DEPTHS = (8, 14, 20, 32)
 # What each method sets, over the recipe. `init_from` names the method whose
 # run of the same seed it starts from.
 METHODS = {
@@ -27,8 +29,21 @@ METHODS = {
         "rate_loss": "per_batch",
         "init_from": "ungated",
     },
+    # What a smaller or a larger network gives without gates.
+    **{
+        f"cifar_resnet{depth}": {
+            "gate": "none",
+            "network": f"cifar_resnet{depth}",
+        }
+        for depth in _DEPTHS
+    },
 }
-FROM_SCRATCH = [name for name, own in METHODS.items() if "init_from" not in own]
+# Of the recipe's own network, from scratch: the paper's comparison.
+USUAL_METHODS = [
+    name
+    for name, own in METHODS.items()
+    if not {"init_from", "network"} & own.keys()
+]
 # What a trial sets over the recipe.
 OWN_SETTINGS = ("gate", "rate_loss", "target_rates", "seed")
 # What a trial is evaluated under; those that its network can take.
@@ -73,6 +88,12 @@ class Trial:
   @property
   def learns_gates(self) -> bool:
     return self.target_rate is not None
+
+  @property
+  def is_dense(self) -> bool:
+    """Whether it is a plain network, trained from scratch."""
+    own = METHODS[self.method]
+    return own["gate"] == "none" and "init_from" not in own
 
   @property
   def start(self) -> "Trial | None":
@@ -220,6 +241,8 @@ def is_finished(
   """
   folder = pathlib.Path(workdir) / trial.name
   if not (folder / "evaluation.json").exists():
+    return False
+  if trial.is_dense and not (folder / predictions.NAME).exists():
     return False
   if not trial.learns_gates:
     return True

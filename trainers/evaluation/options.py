@@ -5,6 +5,7 @@ import os
 import pathlib
 
 import pgates
+from trainers.evaluation import predictions
 from trainers.settings import setting
 
 _WRITTEN_BY_TRAINING = ("config.json", "position.json")
@@ -40,6 +41,11 @@ class Options:
       False,
       "Also accuracy and multiply-adds at eleven thresholds, on both splits",
   )
+  predictions: bool = _field(
+      False,
+      "Also the logits of every example under the first strategy, on both "
+      "splits, as predictions.npz beside --output",
+  )
   model_file: str = _field(
       "model.keras",
       "Of the workdir: the last epoch's, or that of the best on validation",
@@ -70,8 +76,19 @@ class Options:
           f"{self.output!r}"
       )
 
+    if self.predictions and self.recalibrate_batch_norm:
+      raise ValueError(
+          "--predictions are those of the network as it was trained; give "
+          "--recalibrate_batch_norm in an evaluation of its own. Received: "
+          f"--recalibrate_batch_norm={self.recalibrate_batch_norm}"
+      )
+
   def output_path(self, workdir: pathlib.Path) -> pathlib.Path:
     """Where the results of a run go."""
     if os.path.dirname(self.output):
       return pathlib.Path(self.output).expanduser()
     return workdir / self.output
+
+  def predictions_path(self, workdir: pathlib.Path) -> pathlib.Path:
+    """Where the logits of a run go."""
+    return self.output_path(workdir).with_name(predictions.NAME)

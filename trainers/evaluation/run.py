@@ -13,6 +13,7 @@ import pgates
 from run_data import reader
 from trainers.evaluation import evaluation
 from trainers.evaluation import options as options_lib
+from trainers.evaluation import predictions
 from trainers.evaluation import run_folder
 
 
@@ -50,6 +51,9 @@ def evaluate_run(
   run_folder.check_files(workdir, "config.json", options.model_file)
   path = options.output_path(workdir)
   writable.check_file(path, instead="--output")
+  answers = options.predictions_path(workdir) if options.predictions else None
+  if answers:
+    writable.check_file(answers, instead="--output")
   settings, dataset = reader.open_data(workdir, place)
   reference = None
   if options.reference is not None:
@@ -70,6 +74,8 @@ def evaluate_run(
         train=options.recalibrate_batch_norm > 0,
     )
     measured = _measure(model, strategies, options, batches, dense)
+    if answers:
+      _predict(model, next(iter(measured["strategies"])), batches, answers)
   value = {
       "dataset": dataset.name,
       "split": options.split,
@@ -107,6 +113,17 @@ def _measure(model, strategies, options, batches, dense):
         "test": pgates.threshold_curve(model, batches.test),
     }
   return {**evaluation.summary(model, results), **curves}
+
+
+def _predict(model, strategy, batches, path):
+  found = predictions.predict(
+      model,
+      pgates.parse_strategy(strategy),
+      validation=batches.validation,
+      test=batches.test,
+  )
+  predictions.write(path, found)
+  print(f"Wrote {path}, of {strategy}.")
 
 
 def _print_header(reference, dense):

@@ -65,16 +65,15 @@ PRESETS = {
         "gate_weight_decay": 0.0,
     },
     # A network of Keras's, plain, then gated from it (`trainers.compare` with
-    # --methods=ungated,ungated_longer,warm_per_batch_dependent). Batches of 32:
-    # by batches of 128, or by Adam, it needs many more epochs.
+    # --methods=ungated,ungated_longer,warm_per_batch_dependent).
     "digits_mobilenet": {
         "dataset": "cluttered_digits",
         "image_size": 32,
         "network": "MobileNetV2",
         "network_args": ["alpha=0.35"],
         "augmentation": "shift",
-        "batch_size": 32,
-        "epochs": 20,
+        "batch_size": 128,
+        "epochs": 60,
         "learning_rate": 0.01,
         "learning_rate_schedule": "cosine",
         "weight_decay": 1e-4,

@@ -15,6 +15,7 @@ from tests.helpers import training_runs
 from trainers import children
 from trainers.comparison import runs as comparison_runs
 from trainers.comparison import trials as trials_lib
+from trainers.evaluation import predictions
 
 CELLS = trials_lib.make_trials(
     ["ungated", "per_batch_dependent"], [0.4, 0.6], range(2)
@@ -52,6 +53,8 @@ class _Process:
     artifacts.write_json(
         self.folder / name, {"recalibrate_batch_norm": batches}
     )
+    if "--predictions" in self.command:
+      (self.folder / predictions.NAME).touch()
     return 0
 
   def terminate(self):

@@ -58,6 +58,32 @@ def test_methods_meet_at_equal_multiply_adds(value):
   assert {k: difference[k] for k in expected} == approx(expected)
 
 
+def test_plain_networks_meet_at_equal_multiply_adds_too():
+  def curves(accuracy):
+    curve = [{"macs": m, "accuracy": accuracy} for m in (300.0, 1000.0)]
+    return [{"validation": curve, "test": curve}]
+
+  value = comparison_summary.summarize(
+      compared_runs.results(),
+      {
+          seed: {
+              "dense_envelope": curves(0.8 + seed / 100),
+              "cascade": curves(0.85),
+              "oracle": {"accuracy": 0.9, "macs": 500.0},
+          }
+          for seed in range(2)
+      },
+  )
+  assert value["oracle"]["macs_share"]["mean"] == approx(0.5)
+  (entry,) = (e for e in value["equal_macs"] if e["macs_share"] == 0.9)
+  assert entry["accuracy"]["cascade"]["mean"] == approx(0.85)
+  found = {(d["ours"], d["theirs"]): d for d in entry["differences"]}
+  difference = found["cascade", "dense_envelope"]
+  expected = statistics.difference([0.85, 0.85], [0.80, 0.81])
+  assert {k: difference[k] for k in expected} == approx(expected)
+  assert ("per_batch_dependent", "cascade") in found
+
+
 def test_a_run_is_collapsed_where_most_gates_are(value):
   answers = value["answers"]["collapse"]
   half = _find(answers, "per_batch_dependent")

@@ -7,8 +7,9 @@ import pytest
 from file_io import artifacts
 from tests.helpers import training_runs
 from trainers.comparison import trials as trials_lib
+from trainers.evaluation import predictions
 
-METHODS = trials_lib.FROM_SCRATCH
+METHODS = trials_lib.USUAL_METHODS
 
 
 def _recipe():
@@ -84,6 +85,14 @@ def test_methods_may_start_from_another_run_of_their_seed(
   assert config.gate == gate
   assert set(trial.strategies()) == strategies
   assert trial.start.config(_recipe(), tmp_path).init_from is None
+
+
+@pytest.mark.parametrize("method", ["cifar_resnet8", "cifar_resnet32"])
+def test_plain_networks_of_other_depths_are_methods(method):
+  (trial,) = trials_lib.make_trials([method], [0.4], [0])
+  config = trial.config(_recipe(), "runs")
+  assert (config.network, config.gate) == (method, "none")
+  assert trial.is_dense and method not in METHODS
 
 
 @pytest.mark.parametrize(
@@ -193,4 +202,6 @@ def test_cell_is_finished_when_all_its_files_are_there(tmp_path):
   )
   assert not trials_lib.is_finished(tmp_path, ungated, **options)
   artifacts.write_json(tmp_path / ungated.name / "evaluation.json", {})
+  assert not trials_lib.is_finished(tmp_path, ungated, **options)
+  (tmp_path / ungated.name / predictions.NAME).touch()
   assert trials_lib.is_finished(tmp_path, ungated, **options)

@@ -7,6 +7,7 @@ import pytest
 from file_io import artifacts
 from tests.helpers import compared_runs
 from trainers.evaluation import options
+from trainers.evaluation import predictions
 from trainers.evaluation import run
 
 
@@ -45,6 +46,21 @@ def test_what_is_returned_is_what_is_written(tiny_run, tmp_path, capsys):
   for name, result in value["strategies"].items():
     assert f"\n{name} " in printed
     assert f"{100 * result['accuracy']:.2f}%" in printed
+
+
+def test_predictions_are_those_that_the_accuracies_are_of(tiny_run, tmp_path):
+  for name in ("config.json", "model.keras"):
+    shutil.copy(tiny_run / name, tmp_path / name)
+  value = run.evaluate_run(
+      tmp_path,
+      options.Options(strategies=["threshold:0.6", "map"], predictions=True),
+  )
+  found = predictions.read(tmp_path / predictions.NAME)
+  result = value["strategies"]["threshold:0.6"]
+  assert found["test"].right.mean() == pytest.approx(result["accuracy"])
+  assert found["test"].macs.mean() == pytest.approx(result["macs"])
+  assert len(found["test"].logits) == value["examples"]
+  assert (found["validation"].labels != found["test"].labels).any()
 
 
 def test_results_that_cannot_be_written_are_refused_before_the_work(
