@@ -208,8 +208,11 @@ def _against_ungated(groups, dense):
   for (method, target), trials in groups.items():
     if method == "ungated":
       continue
-    # Stochastic depth has no decision of its own: its rule runs every block.
-    name = "expected" if target is None else "map"
+    # Neither a plain network nor stochastic depth has a decision of its own:
+    # all blocks run.
+    known = trials[0]["strategies"]
+    names = ("expected", "always_open") if target is None else ("map",)
+    name = next(each for each in names if each in known)
     gated = {trial["seed"]: trial["strategies"][name] for trial in trials}
     accuracy = {seed: e["accuracy"] for seed, e in gated.items()}
     pairs = _pairs(accuracy, ungated)

@@ -67,7 +67,9 @@ def methods_plot(value: dict[str, Any], *, standalone: bool = False) -> str:
     if row["method"] == "ungated":
       ungated = _point(strategies["always_open"])
     elif row["target_rate"] is None:
-      series[row["method"]].append(_point(strategies["expected"]))
+      # A plain network has no expectation.
+      found = strategies.get("expected") or strategies["always_open"]
+      series[row["method"]].append(_point(found))
     else:
       series[row["method"]].append(_point(strategies["map"]))
       pruned.append(_point(strategies["prune:0.5"]))
@@ -115,7 +117,7 @@ def _equal_macs(value):
   plot = report_plots.svg(
       report_plots.accuracy_against_macs,
       list(curves.items()),
-      order=_methods_of(value),
+      order=list(dict.fromkeys([*_methods_of(value), *curves])),
       label="Accuracy at equal executed multiply-adds, by method",
   )
   return report_page.section(

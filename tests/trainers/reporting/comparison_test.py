@@ -18,6 +18,32 @@ def _value():
   }
 
 
+def test_page_takes_plain_networks_and_their_cascade():
+  plain = [
+      {**compared_runs.ungated(seed), "method": method}
+      for method in ("ungated_longer", "cifar_resnet8")
+      for seed in range(2)
+  ]
+  curve = [{"macs": m, "accuracy": 0.8} for m in (300.0, 1000.0)]
+  curves = [{"validation": curve, "test": curve}]
+  of_seed = {
+      "dense_envelope": curves,
+      "cascade": curves,
+      "oracle": {"accuracy": 0.9, "macs": 500.0},
+  }
+  found = comparison.page(
+      {
+          "command": ["python", "-m", "trainers.compare"],
+          "recipe": {"network": "cifar_resnet8", "dataset": "digits"},
+          **summary.summarize(
+              [*compared_runs.results(), *plain], {0: of_seed, 1: of_seed}
+          ),
+      }
+  )
+  for name in ("cascade - dense_envelope", "ungated_longer", "cifar_resnet8"):
+    assert name in found
+
+
 @pytest.fixture(name="drawn")
 def _drawn(monkeypatch):
   """What is drawn, in place of drawing it: (function, args, kwargs)."""
