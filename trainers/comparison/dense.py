@@ -45,25 +45,24 @@ def read_curves(
   for trial in trials:
     if trial.is_dense:
       by_seed.setdefault(trial.seed, []).append(trial)
-  by_seed = {
-      seed: {
-          trial.method: predictions_lib.read(
-              pathlib.Path(workdir) / trial.name / predictions_lib.NAME
-          )
-          for trial in dense
-      }
-      for seed, dense in by_seed.items()
-      if len(dense) > 1
-  }
-  return {
-      seed: {
-          ENVELOPE: [envelope(list(networks.values()))],
-          CASCADE: cascades(list(networks.values())),
-          "oracle": oracle(networks),
-      }
-      for seed, networks in by_seed.items()
-      if len(_different(networks.values())) > 1
-  }
+  curves = {}
+  for seed, dense in by_seed.items():
+    # One alone needs no file, which older comparisons do not have.
+    if len(dense) > 1:
+      networks = [_read(workdir, trial) for trial in dense]
+      if len(_different(networks)) > 1:
+        curves[seed] = {
+            ENVELOPE: [envelope(networks)],
+            CASCADE: cascades(networks),
+            "oracle": oracle(networks),
+        }
+  return curves
+
+
+def _read(workdir, trial):
+  return predictions_lib.read(
+      pathlib.Path(workdir) / trial.name / predictions_lib.NAME
+  )
 
 
 def envelope(networks: Sequence[Predictions]) -> Curves:
@@ -149,17 +148,17 @@ def cascade(first: Predictions, second: Predictions) -> Curves:
   return curves
 
 
-def oracle(networks: dict[str, Predictions]) -> dict[str, float]:
+def oracle(networks: Sequence[Predictions]) -> dict[str, float]:
   """Who always asks the cheapest network that is right; nobody can.
 
   Args:
-    networks: method -> predictions by split.
+    networks: as of `envelope`.
 
   Returns:
     `accuracy` and mean `macs` on the test split; where none is right, the
     cheapest one answers.
   """
-  ordered = [each["test"] for each in _different(networks.values())]
+  ordered = [each["test"] for each in _different(networks)]
   right = np.stack([each.right for each in ordered])
   macs = np.stack([each.macs for each in ordered])
   # The first that is right, or the first of all.

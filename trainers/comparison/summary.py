@@ -1,6 +1,7 @@
 """What a comparison says: means over seeds, and answers with intervals."""
 
 import collections
+from collections.abc import Collection
 from typing import Any
 
 from trainers.comparison import dense as dense_lib
@@ -66,6 +67,24 @@ def summarize(
       },
       "cells": results,
   }
+
+
+def own_strategy(target_rate: float | None, strategies: Collection[str]) -> str:
+  """The strategy by which a method is held against the others.
+
+  Neither a plain network nor stochastic depth has a decision of its own: all
+  blocks run, if there are gates in expectation.
+
+  Args:
+    target_rate: of the method; None if it learns no gates.
+    strategies: that it was evaluated under.
+
+  Returns:
+    One of them.
+  """
+  if target_rate is not None:
+    return "map"
+  return "expected" if "expected" in strategies else "always_open"
 
 
 def _grouped(results):
@@ -208,11 +227,7 @@ def _against_ungated(groups, dense):
   for (method, target), trials in groups.items():
     if method == "ungated":
       continue
-    # Neither a plain network nor stochastic depth has a decision of its own:
-    # all blocks run.
-    known = trials[0]["strategies"]
-    names = ("expected", "always_open") if target is None else ("map",)
-    name = next(each for each in names if each in known)
+    name = own_strategy(target, trials[0]["strategies"])
     gated = {trial["seed"]: trial["strategies"][name] for trial in trials}
     accuracy = {seed: e["accuracy"] for seed, e in gated.items()}
     pairs = _pairs(accuracy, ungated)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from trainers.comparison import summary as comparison_summary
 from trainers.comparison import table as comparison_table
 from trainers.reporting import page as report_page
 from trainers.reporting import plots as report_plots
@@ -66,12 +67,10 @@ def methods_plot(value: dict[str, Any], *, standalone: bool = False) -> str:
     strategies = row["strategies"]
     if row["method"] == "ungated":
       ungated = _point(strategies["always_open"])
-    elif row["target_rate"] is None:
-      # A plain network has no expectation.
-      found = strategies.get("expected") or strategies["always_open"]
-      series[row["method"]].append(_point(found))
-    else:
-      series[row["method"]].append(_point(strategies["map"]))
+      continue
+    name = comparison_summary.own_strategy(row["target_rate"], strategies)
+    series[row["method"]].append(_point(strategies[name]))
+    if row["target_rate"] is not None:
       pruned.append(_point(strategies["prune:0.5"]))
   named = [
       (name, sorted(points, key=lambda point: point["macs"]))

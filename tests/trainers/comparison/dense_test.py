@@ -99,7 +99,7 @@ def test_oracle_asks_the_cheapest_that_is_right():
   labels = [0, 0, 0, 0]
   one = {"test": _split(labels, [0, 1, 1, 0], [0.9] * 4, macs=10)}
   two = {"test": _split(labels, [0, 0, 1, 1], [0.9] * 4, macs=50)}
-  found = dense.oracle({"two": two, "one": one})
+  found = dense.oracle([two, one])
   assert found == approx({"accuracy": 0.75, "macs": (10 + 50 + 10 + 10) / 4})
 
 
