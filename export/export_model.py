@@ -49,6 +49,12 @@ _FLAGS = (
     ),
     _option(path_flags.define, "model", "A .keras file, instead of --workdir"),
     _option(
+        path_flags.define,
+        "cascade_after",
+        "Folder of the finished run of a cheaper network: that is asked first, "
+        "and the exported one where its answer is not sure. Neither has gates",
+    ),
+    _option(
         flags.DEFINE_list,
         "import_modules",
         "Modules that register custom layers of --model",

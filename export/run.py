@@ -34,6 +34,7 @@ class Options:
   workdir: str | None = None
   reference: str | None = None
   model: str | None = None
+  cascade_after: str | None = None
   import_modules: tuple[str, ...] = ()
   name: str = "model"
   gating: tuple[str, ...] = ("auto",)
@@ -144,6 +145,7 @@ def _source(options):
   return source_lib.open_source(
       workdir=options.workdir,
       model=options.model,
+      cascade_after=options.cascade_after,
       import_modules=options.import_modules,
       dataset=options.dataset,
       data_dir=options.data_dir,

@@ -21,12 +21,14 @@ from pgates.inference.strategies import STRATEGIES
 from pgates.inference.strategies import with_strategy
 from pgates.inference.strategy import Strategy
 from pgates.layers.blocks import GatedResidual
+from pgates.layers.confidence_gate import ConfidenceGate
 from pgates.layers.data_dependent_gate import DataDependentGate
 from pgates.layers.data_independent_gate import DataIndependentGate
 from pgates.layers.gates import Gate
 from pgates.layers.normalization import BatchNormalization
 from pgates.layers.stochastic_depth_gate import StochasticDepthGate
 from pgates.model_files import load_model
+from pgates.networks.cascades import cascade
 from pgates.networks.networks import build_network
 from pgates.networks.resnet import CifarResNet
 from pgates.networks.resnet import ResNet18
@@ -53,6 +55,7 @@ from pgates.training.optimizers import CoupledSGD
 __all__ = [
     "BatchNormalization",
     "CifarResNet",
+    "ConfidenceGate",
     "CoupledSGD",
     "DataDependentGate",
     "DataIndependentGate",
@@ -77,6 +80,7 @@ __all__ = [
     "branch_times",
     "budget_threshold",
     "build_network",
+    "cascade",
     "class_open_rates",
     "collapsed_share",
     "collect",

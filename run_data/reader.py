@@ -104,6 +104,21 @@ def check_to_continue(
   trained_data.check_to_continue(_read(workdir).get("data"), dataset)
 
 
+def check_to_read(
+    workdir: str | os.PathLike, dataset: trained_data.Dataset
+) -> None:
+  """Refuses data of other classes than a run was trained on.
+
+  Args:
+    workdir: of the run.
+    dataset: that its network is to be used on.
+
+  Raises:
+    ValueError: names what differs.
+  """
+  trained_data.check_to_read(_read(workdir).get("data"), dataset)
+
+
 def open_data(
     workdir: str | os.PathLike, place: Place = WHERE_IT_WAS
 ) -> tuple[dict[str, Any], trained_data.Dataset]:

@@ -30,6 +30,7 @@ def open_source(
     *,
     workdir: str | os.PathLike | None = None,
     model: str | os.PathLike | None = None,
+    cascade_after: str | os.PathLike | None = None,
     import_modules: Sequence[str] = (),
     dataset: str | None = None,
     data_dir: str | os.PathLike | None = None,
@@ -41,6 +42,8 @@ def open_source(
   Args:
     workdir: folder of a finished run, or None.
     model: a `.keras` file, or None.
+    cascade_after: folder of the finished run of a cheaper network, which is
+      asked first; or None. Neither has gates.
     import_modules: modules that register its custom layers.
     dataset: name of the data set; None for the run's.
     data_dir: of the data sets; None for the run's.
@@ -55,7 +58,8 @@ def open_source(
     FileNotFoundError: if there is no model.
     ValueError: if both or none of workdir and model are given, or a file comes
       without a data set, or a network and its data differ in classes, or a
-      run's data have other classes than it was trained on.
+      run's data have other classes than it was trained on, or two networks
+      make no cascade.
   """
   path = _path_of_model(workdir, model)
   settings = reader.read_settings(workdir) if workdir else {}
@@ -75,6 +79,10 @@ def open_source(
         **reader.rules(settings),
     )
   _check_classes(loaded, opened)
+  if cascade_after is not None:
+    reader.check_to_read(cascade_after, opened)
+    cheaper = _load(_path_of_model(cascade_after, None))
+    loaded = pgates.cascade(cheaper, loaded)
   return Source(
       precision.in_float32(loaded),
       opened,

@@ -161,6 +161,7 @@ class FrozenGate(pgates.Gate):
     super().__init__(name=inner.name, temperature=inner.temperature)
     self.inner = inner
     self.default_rule = inner.default_rule
+    self.reads_shortcut = inner.reads_shortcut
     self.pools = average_pool and inner.reads_mean
     self.constants = _Constants(inner)
 

@@ -112,12 +112,14 @@ class GatedResidual(keras.layers.Layer):
     sublayers.check_channels_last(
         sublayers.descendants(self), where=f"the block {self.name}"
     )
-    for layer in (self.branch, self.gate, self.shortcut):
+    for layer in (self.branch, self.shortcut):
       if layer is not None and not layer.built:
         layer.build(input_shape)
-    if self.gate is not None:
-      self.gate.mark_variables()
     expected = self._shortcut_shape(input_shape)
+    if self.gate is not None:
+      if not self.gate.built:
+        self.gate.build(expected if self.gate.reads_shortcut else input_shape)
+      self.gate.mark_variables()
     if self.branch is not None:
       received = tuple(self.branch.compute_output_shape(input_shape))
       if received != expected:
@@ -145,8 +147,8 @@ class GatedResidual(keras.layers.Layer):
     if self.gate is None or self.branch is None:
       return self._ungated(inputs)
     inputs, observed = self.gate.observe(inputs)
-    logits = self.gate(observed)
     shortcut = self._shortcut(inputs)
+    logits = self.gate(shortcut if self.gate.reads_shortcut else observed)
     if rule is None:
       rule = "sampled" if training else self.gate.default_rule
     rule = gate_rules.parse(rule)

@@ -99,6 +99,8 @@ class Gate(keras.layers.Layer):
   is_learned = True
   # Whether `call` reads nothing but the mean over space.
   reads_mean = False
+  # Whether `call` reads what the shortcut of its block makes of the inputs.
+  reads_shortcut = False
 
   def __init__(
       self, *, temperature: float = 1.0, seed: int | None = None, **kwargs: Any

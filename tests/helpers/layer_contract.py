@@ -77,6 +77,12 @@ CASES = (
         float32_outputs=(0,),
     ),
     Case(
+        pgates.ConfidenceGate,
+        lambda: {"temperature": 0.5, "seed": 7},
+        shape=(4,),
+        float32_outputs=(0,),
+    ),
+    Case(
         pgates.DataIndependentGate,
         lambda: {"initial_probability": 0.6, "temperature": 0.5, "seed": 7},
         shape=(3, 2, 4),

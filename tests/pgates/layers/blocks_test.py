@@ -36,6 +36,7 @@ def test_every_public_layer_has_a_contract():
   modules = {layer.__module__ for layer in covered}
   assert {module.removeprefix("pgates.layers.") for module in modules} == {
       "blocks",
+      "confidence_gate",
       "data_dependent_gate",
       "data_independent_gate",
       "normalization",
