@@ -5,6 +5,7 @@ validation data.
 """
 
 from collections.abc import Sequence
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -108,12 +109,12 @@ def cascade(first: Predictions, second: Predictions) -> Curves:
   """Two networks, the second for examples of which the first is least sure.
 
   Sure is a high probability of the class that is found. Each point is one
-  threshold of it, a quantile of the validation examples.
+  threshold of it, a quantile of the validation examples. Where both are asked,
+  the mean of their logits answers, as in `pgates.cascade`.
 
   Args:
     first: predictions by split; all examples pay for it.
-    second: the same; those below the threshold pay for it besides, and take
-      its answer.
+    second: the same; those below the threshold pay for it besides.
 
   Returns:
     A curve of each split, of as many points: one a threshold.
@@ -124,7 +125,8 @@ def cascade(first: Predictions, second: Predictions) -> Curves:
   References:
     Viola and Jones, "Rapid object detection using a boosted cascade of simple
     features", 2001; as of the maximal probability, Wang et al., "IDK
-    cascades", arXiv 1706.00885.
+    cascades", arXiv 1706.00885; of the mean, Wang et al., "Wisdom of
+    committees", arXiv 2012.01988.
   """
   sure = {split: _confidence(each) for split, each in first.items()}
   thresholds = np.quantile(sure["validation"], _DEFERRED)
@@ -140,9 +142,13 @@ def cascade(first: Predictions, second: Predictions) -> Curves:
           f"same order. Received: {len(one.labels)} and {len(two.labels)} "
           f"{split} examples, or labels that differ. Evaluate both again."
       )
+    mean = (one.logits + two.logits) / 2
+    both = dataclasses.replace(one, logits=mean)
     deferred = sure[split] < thresholds[:, None]
     curves[split] = [
-        _point(one.macs + each * two.macs, np.where(each, two.right, one.right))
+        _point(
+            one.macs + each * two.macs, np.where(each, both.right, one.right)
+        )
         for each in deferred
     ]
   return curves

@@ -40,18 +40,22 @@ def _accuracy(network, split="test"):
   return network[split].right.mean()
 
 
-def test_ends_of_a_cascade_are_its_networks():
+def test_ends_of_a_cascade_are_the_first_network_and_both():
   for split, curve in dense.cascade(SMALL, LARGE).items():
     first, last = curve[0], curve[-1]
+    mean = (SMALL[split].logits + LARGE[split].logits) / 2
+    both = np.mean(mean.argmax(axis=1) == SMALL[split].labels)
+    assert both != _accuracy(LARGE, split)
     assert first == approx({"macs": 30, "accuracy": _accuracy(SMALL, split)})
-    assert last == approx({"macs": 130, "accuracy": _accuracy(LARGE, split)})
+    assert last == approx({"macs": 130, "accuracy": both})
 
 
 def test_a_cascade_asks_again_where_the_first_is_least_sure():
   labels = [0, 1, 0, 1]
   sure = [0.9, 0.6, 0.8, 0.7]
   one = _split(labels, [0, 0, 0, 0], sure, macs=10)
-  two = _split(labels, [1, 1, 1, 1], [0.9] * 4, macs=50)
+  # Surer than the first wherever it is asked.
+  two = _split(labels, [1, 1, 1, 1], [0.99] * 4, macs=50)
   curves = dense.cascade(
       {"validation": one, "test": one}, {"validation": two, "test": two}
   )
