@@ -15,6 +15,7 @@ from absl import logging
 import tensorflow as tf
 
 from file_io import endings
+from trainers import freed_memory
 from trainers.evaluation import options
 from trainers.evaluation import run
 from trainers.settings import setting
@@ -36,6 +37,7 @@ def main(argv: list[str]) -> None:
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
   # Each strategy is a graph of its own, which TensorFlow warns of.
   tf.get_logger().setLevel("ERROR")
+  freed_memory.keep()
   try:
     run.evaluate_run(
         shared_flags.WORKDIR.value,

@@ -20,6 +20,7 @@ from absl import logging
 import tensorflow as tf
 
 from file_io import endings
+from trainers import freed_memory
 from trainers.settings import config_from_flags
 from trainers.settings import shared_flags
 from trainers.training import cluster
@@ -69,6 +70,7 @@ def main(argv: list[str]) -> None:
   if len(argv) > 1:
     raise app.UsageError(f"Expected flags only. Received: {argv[1:]}")
   logging.set_verbosity(logging.WARNING)  # TFDS is talkative.
+  freed_memory.keep()
   try:
     if _DRY_RUN.value:
       dry_run.dry_run(config_from_flags.make_config())
