@@ -22,12 +22,12 @@ _SIZE = 32
 _RESNET = """
 def block(x, filters, strides=1):
   y = layers.Conv2D(filters, 3, strides, padding="same", use_bias=False)(x)
-  y = layers.ReLU()(layers.BatchNormalization()(y))
+  y = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(y))
   y = layers.Conv2D(filters, 3, padding="same", use_bias=False)(y)
-  y = layers.BatchNormalization()(y)
+  y = layers.BatchNormalization(momentum=0.9)(y)
   if strides > 1:
     x = layers.Conv2D(filters, 1, strides, use_bias=False)(x)
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
   return layers.ReLU()(layers.Add()([x, y]))
 
 images = keras.Input((32, 32, 3))
@@ -43,6 +43,9 @@ _MOBILENET = """
 base = keras.applications.MobileNetV3Large(
     weights=None, include_top=False, input_shape=(32, 32, 3), pooling="avg"
 )
+for layer in base.layers:
+  if isinstance(layer, layers.BatchNormalization):
+    layer.momentum = 0.9  # Not .999: this is short.
 x = layers.Dropout(0.2)(base.output)
 x = layers.Dense(3, activation="softmax", name="colours")(x)
 model = keras.Model(base.input, x)
@@ -51,9 +54,9 @@ scale = 1.0  # It has a Rescaling layer of its own.
 """
 _PREACTIVATION = """
 def block(x, filters):
-  y = layers.ReLU()(layers.BatchNormalization()(x))
+  y = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
   y = layers.Conv2D(filters, 3, padding="same")(y)
-  y = layers.ReLU()(layers.BatchNormalization()(y))
+  y = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(y))
   return x + layers.Conv2D(filters, 3, padding="same")(y)
 
 features = keras.Input((16, 16, 8))
@@ -76,7 +79,7 @@ from keras import layers
 keras.utils.set_random_seed(0)
 {network}
 data = keras.utils.image_dataset_from_directory(
-    "photos/train", image_size=(32, 32), batch_size=12, seed=0
+    "photos/train", image_size=(32, 32), batch_size=6, seed=0
 )
 data = data.map(lambda images, labels: (images * scale, labels))
 model.compile(keras.optimizers.Adam(0.003), loss, metrics=["accuracy"])

@@ -77,7 +77,7 @@ PRESETS = {
         "learning_rate": 0.01,
         "learning_rate_schedule": "cosine",
         "weight_decay": 1e-4,
-        "target_rates": [0.15],
+        "target_rates": [0.1],
         "rate_share": "macs",
         "rate_loss_weight": 4.0,
         "gate_learning_rate_multiplier": 10.0,
