@@ -66,7 +66,7 @@ def accelerate(
   start = clock()
   steps = steps_lib.Steps(settings, folder, processes, echo)
   given = steps.given()
-  lowest = given.accuracy - bounds.max_accuracy_drop / 100
+  lowest = max(0.0, given.accuracy - bounds.max_accuracy_drop / 100)
   echo(
       f"As given: {100 * given.accuracy:.2f} % of the validation images. At "
       f"least {100 * lowest:.2f} % are kept."

@@ -75,6 +75,17 @@ def test_export_may_lose_what_is_left_of_the_drop(tmp_path):
     assert f"--reference={tmp_path}/given" in arguments
 
 
+def test_no_more_may_be_lost_than_there_is(tmp_path):
+  programs, lines = _programs(ACCURACIES | {"rate_0.8": 0.95}), []
+  _accelerate(tmp_path, programs, drop=100, targets=[0.8], lines=lines)
+  arguments = accelerations.arguments_of(
+      programs, "export.export_model", "rate_0.8/exported"
+  )
+  # The program takes no more than 100.
+  assert "--max_accuracy_drop=95" in arguments
+  assert "At least 0.00 % are kept." in "".join(lines)
+
+
 def test_nothing_is_exported_where_nothing_is_faster(tmp_path):
   times = TIMES | {"rate_0.8": 0.98, "rate_0.6": 1.1}
   rows = _accelerate(tmp_path, _programs(times=times))
