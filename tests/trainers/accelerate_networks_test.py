@@ -11,6 +11,7 @@ from PIL import Image
 import pytest
 import tensorflow as tf
 
+import image_data
 from trainers import accelerate
 
 _ROOT = pathlib.Path(accelerate.__file__).parent.parent
@@ -107,12 +108,16 @@ def _write_photos(folder):
 
 
 def _accuracy(folder, scale):
-  """Of the network in the file, by Keras alone."""
+  """Of the network in the file, by Keras, on images as they are evaluated."""
   network = keras.models.load_model(folder / "mine.keras")
+  # Of a folder of images, the middle is evaluated.
+  prepare = image_data.EvaluationPreparation(
+      (_SIZE, _SIZE, 3), center_crop=True
+  )
   images, labels = [], []
   for number, name in enumerate(_CLASSES):
     for path in sorted((folder / "photos" / "test" / name).iterdir()):
-      images.append(np.asarray(Image.open(path), np.float32))
+      images.append(prepare(path.read_bytes()))
       labels.append(number)
   answers = network.predict(np.stack(images) * scale, verbose=0)
   return np.mean(answers.argmax(axis=1) == labels)
