@@ -22,7 +22,6 @@ from trainers import freed_memory
 _STEPS = (
     ("cifar_resnet20", 28, 64),
     ("cifar_resnet20", 32, 128),
-    ("resnet50", 224, 8),
 )
 _ROUNDS = 3
 _REPEATS = 10

@@ -57,6 +57,7 @@ GIVEN = {
     "--workdir=runs/a": {"workdir": "runs/a"},
     "--reference=runs/plain": {"reference": "runs/plain"},
     "--model=a.keras": {"model": "a.keras"},
+    "--cascade_after=runs/b": {"cascade_after": "runs/b"},
     "--import_modules=a.b,c": {"import_modules": ["a.b", "c"]},
     "--output_dir=elsewhere": {"output_dir": "elsewhere"},
     "--name=digits": {"name": "digits"},
