@@ -2,8 +2,8 @@
 
 Each tensor of a training step is memory that is asked for and freed. What has
 more than some hundred kilobytes glibc's `malloc` gives back to the system each
-time, which then clears the same pages anew at the next step: on CPUs that took
-a third of the time of a step and more (`benchmarks.freed_memory`).
+time, which then clears the same pages anew at the next step: on two cores that
+took a tenth to a fifth of the time of a step (`benchmarks.freed_memory`).
 """
 
 import ctypes
