@@ -81,8 +81,7 @@ def open_source(
   _check_classes(loaded, opened)
   if cascade_after is not None:
     reader.check_to_read(cascade_after, opened)
-    cheaper = _load(_path_of_model(cascade_after, None))
-    loaded = pgates.cascade(cheaper, loaded)
+    loaded = pgates.cascade(_load_run(cascade_after), loaded)
   return Source(
       precision.in_float32(loaded),
       opened,
@@ -131,6 +130,13 @@ def _load(path):
   return model
 
 
+def _load_run(workdir):
+  """The network of a run, whose own layers are registered before."""
+  settings = reader.read_settings(workdir)
+  reader.import_modules(settings.get("import_modules", []))
+  return _load(_path_of_model(workdir, None))
+
+
 def image_shape(model: pgates.GatedModel) -> tuple[int, int, int]:
   """`(height, width, channels)` of the images that a network takes."""
   return tuple(model.inputs[0].shape[1:])
@@ -161,9 +167,7 @@ def open_reference(
     FileNotFoundError: if there is no model.
     ValueError: if it has gates, other images or other classes.
   """
-  settings = reader.read_settings(workdir)
-  reader.import_modules(settings.get("import_modules", []))
-  model = _load(_path_of_model(workdir, None))
+  model = _load_run(workdir)
   if any(block.gate is not None for block in pgates.gated_blocks(model)):
     raise ValueError(
         f"--reference is a run without gates, of trainers.train --gate=none. "
