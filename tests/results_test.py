@@ -79,3 +79,13 @@ def test_what_gating_costs_in_training_is_as_measured():
   bounds = [f"{100 * lost[key]:+.2f}" for key in ("mean", "low", "high")]
   figure = "{} [{}, {}]".format(*bounds)
   assert figure in " ".join(text.split())
+
+
+def test_what_keeping_memory_gives_is_as_measured():
+  text = (_ROOT / "docs" / "training.md").read_text()
+  steps = result_shapes.committed("freed_memory.json")["steps"]
+  assert len(steps) == 2
+  for row in steps:
+    size = f"{row['image_size']} pixels, batch {row['batch_size']}"
+    ratios = [f"{row[key]:.2f}" for key in ("time_ratio", "memory_ratio")]
+    assert f"| {size} | {' | '.join(ratios)} |" in text
