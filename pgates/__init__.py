@@ -42,6 +42,7 @@ from pgates.residuals.finding import Residual
 from pgates.residuals.finding import Residuals
 from pgates.residuals.gating import gate_residuals
 from pgates.training.callbacks import TemperatureSchedule
+from pgates.training.distillation import Distillation
 from pgates.training.losses import per_batch_loss
 from pgates.training.losses import per_layer_loss
 from pgates.training.losses import TargetRateLoss
@@ -59,6 +60,7 @@ __all__ = [
     "CoupledSGD",
     "DataDependentGate",
     "DataIndependentGate",
+    "Distillation",
     "Gate",
     "GateOpenRates",
     "GatedModel",

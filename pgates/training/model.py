@@ -11,6 +11,7 @@ from pgates.costs import model_macs
 from pgates.layers import replicas
 from pgates.layers import sublayers
 from pgates.training import batches
+from pgates.training import distillation as distillation_lib
 from pgates.training import listed_logs
 from pgates.training import logs as logs_lib
 from pgates.training import loss_scaling
@@ -75,6 +76,7 @@ class GatedModel(listed_logs.ListedModel):
       *,
       loss_weights: dict[str, float] | None = None,
       rate_loss: losses_lib.TargetRateLoss | None = None,
+      distillation: distillation_lib.Distillation | None = None,
       metrics: list | dict[str, list] | None = None,
       weighted_metrics: list | dict[str, list] | None = None,
       **options: Any,
@@ -90,6 +92,8 @@ class GatedModel(listed_logs.ListedModel):
         classes]); one for the whole batch only on one replica.
       loss_weights: factors of the losses by the names of outputs; 1 if absent.
       rate_loss: a `pgates.TargetRateLoss`, or None.
+      distillation: a `pgates.Distillation`, whose teacher's logits are
+        imitated in training, or None. A file of the model leaves it out.
       metrics: list of further Keras metrics, functions or names, of labels
         and logits; or a dictionary of lists by the names of outputs. As in
         Keras, sample weights do not count. An accuracy with the name
@@ -101,10 +105,12 @@ class GatedModel(listed_logs.ListedModel):
     Raises:
       ValueError: if a loss expects probabilities, does not fit its output or
         cannot be split over the replicas, the targets do not fit the blocks,
-        or a metric has the name of a log.
+        or a metric has the name of a log, or a teacher does not fit.
     """
     losses = task_losses.by_output(loss, self.output)
     self._check(losses, loss_weights, rate_loss)
+    if distillation is not None:
+      distillation.check(self, losses)
     counted = self.macs if model_checks.has_fixed_sizes(self) else None
     given = self._given(metrics=metrics, weighted_metrics=weighted_metrics)
     with self.distribute_strategy.scope():
@@ -114,6 +120,7 @@ class GatedModel(listed_logs.ListedModel):
     self.task_loss = losses["logits"] if list(losses) == ["logits"] else losses
     self.loss_weights = dict(loss_weights or {})
     self.rate_loss = rate_loss
+    self.distillation = distillation
     self.given_metrics = given
     self._objective = objective.Objective(losses, self.loss_weights, rate_loss)
     self._logs = logs
@@ -184,7 +191,10 @@ class GatedModel(listed_logs.ListedModel):
     with replicas.global_batch(_batch_size(images)) as place:
       with tf.GradientTape() as tape:
         outputs = self._forward(images, place, training=True)
-        losses, task, rate = self._shares(outputs, labels, weights, place)
+        taught = self.distillation and self.distillation.teach(images, place)
+        losses, task, rate = self._shares(
+            outputs, labels, weights, place, taught
+        )
         # Gradients are summed over replicas: each brings its share.
         loss = task + tf.cast(rate, task.dtype) / replicas.num_replicas()
         scaled = self.optimizer.scale_loss(loss)
@@ -230,9 +240,17 @@ class GatedModel(listed_logs.ListedModel):
     names += [each.output for each in self._logs.further]
     return batches.unpack(data, list(dict.fromkeys(names)))
 
-  def _shares(self, outputs, labels, weights, place):
+  def _shares(self, outputs, labels, weights, place, taught=None):
     """This replica's losses: by output, all together, and of the rate."""
     losses = self._objective.task_losses(outputs, labels, weights)
+    if taught is not None:
+      losses["logits"] = self.distillation.mix(
+          self._objective.losses["logits"],
+          losses["logits"],
+          taught,
+          outputs["logits"],
+          weights["logits"],
+      )
     task = self._objective.task(losses, self.losses)
     rate = self._objective.rate(
         outputs["gates"],

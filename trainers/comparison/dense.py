@@ -19,6 +19,9 @@ from trainers.evaluation import predictions as predictions_lib
 
 ENVELOPE = "dense_envelope"
 CASCADE = "cascade"
+ORACLE = "oracle"
+# The same of networks that all imitate another.
+DISTILLED = "distilled_"
 # Shares of the validation examples that a cascade's second network sees.
 _DEFERRED = np.linspace(0, 1, 41)
 
@@ -37,26 +40,30 @@ def read_curves(
 
   Returns:
     By seed, where there is more than one network: `dense_envelope` and
-    `cascade`, lists of curves; `oracle`, as of `oracle`.
+    `cascade`, lists of curves; `oracle`, as of `oracle`. Networks that imitate
+    another have curves of their own, whose names begin with `distilled_`.
 
   Raises:
     ValueError: if networks of a seed were evaluated on different examples.
   """
-  by_seed = {}
+  groups = {}
   for trial in trials:
     if trial.is_dense:
-      by_seed.setdefault(trial.seed, []).append(trial)
+      prefix = DISTILLED if trial.is_distilled else ""
+      groups.setdefault((trial.seed, prefix), []).append(trial)
   curves = {}
-  for seed, dense in by_seed.items():
+  for (seed, prefix), dense in groups.items():
     # One alone needs no file, which older comparisons do not have.
     if len(dense) > 1:
       networks = [_read(workdir, trial) for trial in dense]
       if len(_different(networks)) > 1:
-        curves[seed] = {
-            ENVELOPE: [envelope(networks)],
-            CASCADE: cascades(networks),
-            "oracle": oracle(networks),
-        }
+        curves.setdefault(seed, {}).update(
+            {
+                prefix + ENVELOPE: [envelope(networks)],
+                prefix + CASCADE: cascades(networks),
+                prefix + ORACLE: oracle(networks),
+            }
+        )
   return curves
 
 

@@ -76,8 +76,12 @@ class ComparisonRuns:
     ):
       by_trial = {}
       for trial in missing:
+        sources = {*trial.sources.values()} & by_trial.keys()
         by_trial[trial] = pool.submit(
-            self._run_cell, trial, configs[trial], by_trial.get(trial.start)
+            self._run_cell,
+            trial,
+            configs[trial],
+            [by_trial[source] for source in sources],
         )
       running = {future: trial for trial, future in by_trial.items()}
       try:
@@ -110,10 +114,10 @@ class ComparisonRuns:
           "--workdir."
       )
 
-  def _run_cell(self, trial, config, start):
-    """Trains and evaluates, once the run that it starts from is done."""
-    if start is not None:
-      start.result()
+  def _run_cell(self, trial, config, sources):
+    """Trains and evaluates, once the runs that it needs are done."""
+    for source in sources:
+      source.result()
     folder = self._workdir / trial.name
     folder.mkdir(parents=True, exist_ok=True)
     place = [f"--workdir={folder}"]

@@ -19,6 +19,11 @@ PAIRS = (
         for gated in ("per_batch_dependent", "warm_per_batch_dependent")
         for dense in (dense_lib.ENVELOPE, dense_lib.CASCADE)
     ),
+    *(
+        ("distilled_per_batch_dependent", prefix + dense)
+        for prefix in ("", dense_lib.DISTILLED)
+        for dense in (dense_lib.ENVELOPE, dense_lib.CASCADE)
+    ),
 )
 _MEASURES = (
     *("collapsed_share", "open_rate_variance", "seconds_per_step"),
@@ -134,9 +139,13 @@ def _spread_of(name, evaluations):
 
 
 def _oracle(dense_curves, dense):
-  if not dense_curves:
+  found = [
+      of_seed[dense_lib.ORACLE]
+      for of_seed in dense_curves.values()
+      if dense_lib.ORACLE in of_seed
+  ]
+  if not found:
     return None
-  found = [of_seed["oracle"] for of_seed in dense_curves.values()]
   return {
       "accuracy": _spread_of("accuracy", found),
       "macs_share": statistics.spread([each["macs"] / dense for each in found]),
@@ -150,8 +159,9 @@ def _equal_macs(groups, dense_curves, dense):
     for trial in trials:
       curves[method][trial["seed"]].append(trial["curves"])
   for seed, of_seed in dense_curves.items():
-    for method in (dense_lib.ENVELOPE, dense_lib.CASCADE):
-      curves[method][seed] = of_seed[method]
+    for method, of_method in of_seed.items():
+      if not method.endswith(dense_lib.ORACLE):
+        curves[method][seed] = of_method
   return [_at_share(curves, share, dense) for share in SHARES]
 
 

@@ -13,8 +13,9 @@ from trainers.evaluation import run_folder
 from trainers.settings import config as config_lib
 
 _DEPTHS = (8, 14, 20, 32)
-# What each method sets, over the recipe. `init_from` names the method whose
-# run of the same seed it starts from.
+# What each method sets, over the recipe. Some of it names the method whose run
+# of the same seed it starts or learns from.
+_SOURCES = ("init_from", "distill_from")
 METHODS = {
     "ungated": {"gate": "none"},
     "stochastic_depth": {"gate": "stochastic_depth"},
@@ -29,6 +30,12 @@ METHODS = {
         "rate_loss": "per_batch",
         "init_from": "ungated",
     },
+    "distilled_per_batch_dependent": {
+        "gate": "dependent",
+        "rate_loss": "per_batch",
+        "init_from": "ungated",
+        "distill_from": "ungated",
+    },
     # What a smaller or a larger network gives without gates.
     **{
         f"cifar_resnet{depth}": {
@@ -37,12 +44,20 @@ METHODS = {
         }
         for depth in _DEPTHS
     },
+    **{
+        f"distilled_cifar_resnet{depth}": {
+            "gate": "none",
+            "network": f"cifar_resnet{depth}",
+            "distill_from": "ungated",
+        }
+        for depth in _DEPTHS
+    },
 }
 # Of the recipe's own network, from scratch: the paper's comparison.
 USUAL_METHODS = [
     name
     for name, own in METHODS.items()
-    if not {"init_from", "network"} & own.keys()
+    if not {*_SOURCES, "network"} & own.keys()
 ]
 # What a trial sets over the recipe.
 OWN_SETTINGS = ("gate", "rate_loss", "target_rates", "seed")
@@ -92,14 +107,23 @@ class Trial:
   @property
   def is_dense(self) -> bool:
     """Whether it is a plain network, trained from scratch."""
-    own = METHODS[self.method]
-    return own["gate"] == "none" and "init_from" not in own
+    is_plain = METHODS[self.method]["gate"] == "none"
+    return is_plain and "init_from" not in self.sources
 
   @property
-  def start(self) -> "Trial | None":
-    """The trial from whose network this one starts, where there is one."""
-    method = METHODS[self.method].get("init_from")
-    return method and Trial(method, None, self.seed)
+  def is_distilled(self) -> bool:
+    """Whether it imitates another network."""
+    return "distill_from" in self.sources
+
+  @property
+  def sources(self) -> "dict[str, Trial]":
+    """The trials whose networks this one starts or learns from, by setting."""
+    own = METHODS[self.method]
+    return {
+        name: Trial(own[name], None, self.seed)
+        for name in _SOURCES
+        if name in own
+    }
 
   def config(
       self, settings: dict[str, Any], workdir: str | os.PathLike
@@ -111,8 +135,8 @@ class Trial:
       workdir: of the comparison.
     """
     own = {**METHODS[self.method], "seed": self.seed}
-    if self.start:
-      own["init_from"] = str(pathlib.Path(workdir) / self.start.name)
+    for name, source in self.sources.items():
+      own[name] = str(pathlib.Path(workdir) / source.name)
     # Without a target, all gates may be open: no rate loss is made.
     own["target_rates"] = [self.target_rate or 1.0]
     return config_lib.Config(**{**settings, **own})
@@ -143,7 +167,7 @@ def make_trials(
 
   Raises:
     ValueError: if a list is empty, doubled or holds what it must not, or a
-      method comes without, or before, the one that it starts from.
+      method comes without, or before, one that it starts or learns from.
   """
   unknown = sorted(set(methods) - set(METHODS))
   if unknown:
@@ -151,12 +175,13 @@ def make_trials(
         f"Unknown methods: {', '.join(unknown)}. Known: {', '.join(METHODS)}"
     )
   for place, method in enumerate(methods):
-    start = METHODS[method].get("init_from", method)
-    if start not in methods[: place + 1]:
-      raise ValueError(
-          f"{method} starts from {start}, which must stand before it in the "
-          f"methods. Received: {', '.join(methods)}"
-      )
+    for source in METHODS[method].keys() & _SOURCES:
+      needed = METHODS[method][source]
+      if needed not in methods[:place]:
+        raise ValueError(
+            f"{method} needs the network of {needed}, which must stand before "
+            f"it in the methods. Received: {', '.join(methods)}"
+        )
   wrong = [rate for rate in target_rates if not 0 < rate <= 1]
   if wrong:
     raise ValueError(f"Target rates are in (0, 1]. Received: {wrong}")

@@ -203,6 +203,21 @@ class Config:
       kind=str,
       is_path=True,
   )
+  distill_from: str | None = _field(
+      None,
+      "A workdir or a .keras file of ours, whose network's logits are imitated",
+      kind=str,
+      is_path=True,
+  )
+  distill_weight: float = _field(
+      0.9,
+      "Of the imitation (--distill_from); the labels' is 1 less it",
+      lowest=0.0,
+      highest=1.0,
+  )
+  distill_temperature: float = _field(
+      4.0, "That softens both networks' logits (--distill_from)", lowest=1e-3
+  )
 
   def __post_init__(self):
     for name, (each, _) in setting.settings_of(self).items():

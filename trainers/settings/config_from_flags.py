@@ -82,7 +82,7 @@ def read_settings(default_preset: str | None = None) -> dict[str, Any]:
   reader.check_data_dir(settings["dataset"], place.data_dir)
   if not paths.is_remote(settings["data_dir"]):
     settings["data_dir"] = os.path.abspath(settings["data_dir"])
-  for name in ("init_from", "idx_folder"):
+  for name in ("init_from", "distill_from", "idx_folder"):
     if settings[name]:
       settings[name] = os.path.abspath(settings[name])
   file = networks.file_of(settings["network"])

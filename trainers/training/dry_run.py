@@ -25,7 +25,7 @@ def dry_run(config: config_lib.Config) -> None:
     config: a `Config`.
 
   Raises:
-    FileNotFoundError: if `init_from` names no file.
+    FileNotFoundError: if `init_from` or `distill_from` names no file.
     ValueError: if a setting does not fit.
     FloatingPointError: if the loss of the step is not finite.
   """

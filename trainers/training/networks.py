@@ -93,7 +93,9 @@ def make_model(
     A compiled `pgates.GatedModel`.
 
   Raises:
-    ValueError: if a run that does not begin has lost its measured times.
+    FileNotFoundError: if there is no network to start or to learn from.
+    ValueError: if a run that does not begin has lost its measured times, or
+      what it starts or learns from does not fit.
   """
   model = build_network(
       config,
@@ -111,6 +113,7 @@ def make_model(
       rate_loss=optimization.make_rate_loss(
           config, steps_per_epoch=steps_per_epoch, block_times=times
       ),
+      distillation=optimization.make_distillation(config),
       jit_compile=config.jit_compile,
   )
   model.optimizer.build(model.trainable_variables)

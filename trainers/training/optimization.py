@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import pathlib
 
 import keras
 
@@ -88,6 +89,35 @@ def make_loss(config: config_lib.Config) -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
   return keras.losses.CategoricalCrossentropy(
       from_logits=True, label_smoothing=config.label_smoothing
+  )
+
+
+def make_distillation(config: config_lib.Config) -> pgates.Distillation | None:
+  """The teacher of a configuration; None where there is none.
+
+  Args:
+    config: a `Config`.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if it holds no network of ours.
+  """
+  if config.distill_from is None:
+    return None
+  path = pathlib.Path(config.distill_from)
+  if path.is_dir():
+    path = path / "model.keras"
+  try:
+    teacher = pgates.load_model(path)
+  except (FileNotFoundError, ValueError) as error:
+    raise type(error)(
+        f"--distill_from={config.distill_from}: {error} Give the workdir of a "
+        "finished run, or a .keras file of one."
+    ) from error
+  return pgates.Distillation(
+      teacher,
+      weight=config.distill_weight,
+      temperature=config.distill_temperature,
   )
 
 

@@ -119,3 +119,16 @@ def test_curves_are_read_by_seed_where_there_are_several(tmp_path):
   assert list(found) == [0]
   assert found[0][dense.ENVELOPE] == [dense.envelope([SMALL, LARGE])]
   assert found[0][dense.CASCADE] == dense.cascades([SMALL, LARGE])
+
+
+def test_networks_that_imitate_another_have_curves_of_their_own(tmp_path):
+  methods = ["ungated", "distilled_cifar_resnet8", "distilled_cifar_resnet14"]
+  trials = trials_lib.make_trials(methods, [0.4], [0])
+  for trial, network in zip(trials, [LARGE, SMALL, LARGE], strict=True):
+    predictions_lib.write(tmp_path / trial.name / predictions_lib.NAME, network)
+  found = dense.read_curves(tmp_path, trials)
+  assert found[0].keys() == {
+      dense.DISTILLED + name
+      for name in (dense.ENVELOPE, dense.CASCADE, dense.ORACLE)
+  }
+  assert found[0]["distilled_cascade"] == dense.cascades([SMALL, LARGE])

@@ -229,17 +229,22 @@ def test_jobs_run_side_by_side_and_share_the_cores(
     assert process.environment["TF_NUM_INTRAOP_THREADS"] == "3"
 
 
-def test_a_run_waits_for_the_one_that_it_starts_from(
-    tmp_path, processes, monkeypatch
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [
+        ("warm_per_batch_dependent", "init_from"),
+        ("distilled_cifar_resnet8", "distill_from"),
+    ],
+)
+def test_a_run_waits_for_the_one_that_it_needs(
+    tmp_path, processes, monkeypatch, method, setting
 ):
-  trials = trials_lib.make_trials(
-      ["ungated", "warm_per_batch_dependent"], [0.4], [0]
-  )
+  trials = trials_lib.make_trials(["ungated", method], [0.4], [0])
 
   def on_start(process):
-    start = process.arguments.get("init_from")
-    if start:
-      assert pathlib.Path(start, "evaluation.json").exists()
+    source = process.arguments.get(setting)
+    if source:
+      assert pathlib.Path(source, "evaluation.json").exists()
     time.sleep(0.1)
 
   monkeypatch.setattr(processes, "on_start", staticmethod(on_start))
@@ -247,7 +252,7 @@ def test_a_run_waits_for_the_one_that_it_starts_from(
       trials, _recipe(), tmp_path, num_recalibration_batches=7, num_jobs=2
   )
   runs.run(echo=lambda line: None)
-  starts = [process.arguments.get("init_from") for process in processes.started]
+  starts = [process.arguments.get(setting) for process in processes.started]
   assert starts.count(str(tmp_path / "ungated/seed0")) == 1
 
 

@@ -70,6 +70,9 @@ def test_plain_networks_meet_at_equal_multiply_adds_too():
               "dense_envelope": curves(0.8 + seed / 100),
               "cascade": curves(0.85),
               "oracle": {"accuracy": 0.9, "macs": 500.0},
+              # Other networks, of which nothing else is known.
+              "distilled_cascade": curves(0.95),
+              "distilled_oracle": {"accuracy": 0.99, "macs": 600.0},
           }
           for seed in range(2)
       },
@@ -77,6 +80,8 @@ def test_plain_networks_meet_at_equal_multiply_adds_too():
   assert value["oracle"]["macs_share"]["mean"] == approx(0.5)
   (entry,) = (e for e in value["equal_macs"] if e["macs_share"] == 0.9)
   assert entry["accuracy"]["cascade"]["mean"] == approx(0.85)
+  assert entry["accuracy"]["distilled_cascade"]["mean"] == approx(0.95)
+  assert not {"oracle", "distilled_oracle"} & entry["accuracy"].keys()
   found = {(d["ours"], d["theirs"]): d for d in entry["differences"]}
   difference = found["cascade", "dense_envelope"]
   expected = statistics.difference([0.85, 0.85], [0.80, 0.81])

@@ -84,7 +84,25 @@ def test_methods_may_start_from_another_run_of_their_seed(
   assert config.init_from == str(tmp_path / "ungated/seed2")
   assert config.gate == gate
   assert set(trial.strategies()) == strategies
-  assert trial.start.config(_recipe(), tmp_path).init_from is None
+  source = trial.sources["init_from"]
+  assert source.config(_recipe(), tmp_path).init_from is None
+
+
+@pytest.mark.parametrize(
+    ("method", "starts"),
+    [
+        ("distilled_per_batch_dependent", True),
+        ("distilled_cifar_resnet14", False),
+    ],
+)
+def test_methods_may_learn_from_another_run_of_their_seed(
+    method, starts, tmp_path
+):
+  *_, trial = trials_lib.make_trials(["ungated", method], [0.4], [2])
+  config = trial.config(_recipe(), tmp_path)
+  assert config.distill_from == str(tmp_path / "ungated/seed2")
+  assert config.init_from == (config.distill_from if starts else None)
+  assert trial.is_distilled and trial.is_dense != starts
 
 
 @pytest.mark.parametrize("method", ["cifar_resnet8", "cifar_resnet32"])
@@ -92,7 +110,7 @@ def test_plain_networks_of_other_depths_are_methods(method):
   (trial,) = trials_lib.make_trials([method], [0.4], [0])
   config = trial.config(_recipe(), "runs")
   assert (config.network, config.gate) == (method, "none")
-  assert trial.is_dense and method not in METHODS
+  assert trial.is_dense and not trial.is_distilled and method not in METHODS
 
 
 @pytest.mark.parametrize(
@@ -108,9 +126,10 @@ def test_plain_networks_of_other_depths_are_methods(method):
             ["warm_per_batch_dependent", "ungated"],
             [0.5],
             [0],
-            "starts from ungated, which must stand before it",
+            "needs the network of ungated, which must stand before it",
         ),
-        (["ungated_longer"], [0.5], [0], "starts from ungated"),
+        (["ungated_longer"], [0.5], [0], "needs the network of ungated"),
+        (["distilled_cifar_resnet8"], [0.5], [0], "the network of ungated"),
         (METHODS, [0.5, 1.5], [0], r"in \(0, 1\].*\[1.5\]"),
         (METHODS, [0.0], [0], r"in \(0, 1\]"),
         ([], [0.5], [0], "different methods"),

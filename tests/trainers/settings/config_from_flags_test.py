@@ -135,9 +135,12 @@ def test_lists_are_numbers():
 
 def test_paths_do_not_depend_on_the_current_folder(monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
-  config = training_runs.config("--data_dir=data", "--init_from=~/run")
+  config = training_runs.config(
+      "--data_dir=data", "--init_from=~/run", "--distill_from=plain"
+  )
   assert config.data_dir == str(tmp_path / "data")
   assert config.init_from == os.path.expanduser("~/run")
+  assert config.distill_from == str(tmp_path / "plain")
 
 
 def test_data_of_other_file_systems_go_to_tfds_as_they_are():

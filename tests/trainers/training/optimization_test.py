@@ -203,3 +203,32 @@ def test_weight_of_the_rate_loss_rises_over_its_warmup_epochs():
   expected = 3.0 * np.minimum(steps / (2 * STEPS), 1.0)
   found = [float(weight(int(step))) for step in steps]
   np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_teacher_is_the_network_of_a_run(tmp_path):
+  model = training_runs.dense_network(training_runs.config("--gate=none"))
+  model.save(tmp_path / "model.keras")
+  config = training_runs.config(
+      f"--distill_from={tmp_path}",
+      "--distill_weight=0.3",
+      "--distill_temperature=2",
+  )
+  found = optimization.make_distillation(config)
+  assert (found.weight, found.temperature) == (0.3, 2.0)
+  for ours, theirs in zip(
+      found.teacher.get_weights(), model.get_weights(), strict=True
+  ):
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_without_a_teacher_there_is_none():
+  assert optimization.make_distillation(training_runs.config()) is None
+
+
+def test_teacher_that_is_missing_or_of_another_kind_is_an_error(tmp_path):
+  config = training_runs.config(f"--distill_from={tmp_path}")
+  with pytest.raises(FileNotFoundError, match="--distill_from=.*There is no"):
+    optimization.make_distillation(config)
+  keras.Sequential([keras.Input((2,))]).save(tmp_path / "model.keras")
+  with pytest.raises(ValueError, match="--distill_from=.*holds a Sequential"):
+    optimization.make_distillation(config)
