@@ -21,8 +21,8 @@ _ROOT = pathlib.Path(__file__).parents[1]
 
 def measure(
     paths: Mapping[str, str | os.PathLike],
-    images: np.ndarray,
-    threshold: float,
+    batches: np.ndarray,
+    thresholds: Mapping[str, float],
     *,
     repeats: int,
     num_threads: int,
@@ -31,31 +31,34 @@ def measure(
 
   Args:
     paths: folder by name.
-    images: float32 [batch, height, width, channels].
-    threshold: of the gates, where a model takes one.
+    batches: float32 [batches, batch, height, width, channels]; a round runs
+      each of them.
+    thresholds: of the gates by name, where a model takes one.
     repeats: rounds that count.
     num_threads: of an operation.
 
   Returns:
-    name -> list of seconds, one a round.
+    name -> list of seconds, one a round: of all batches together.
 
   Raises:
     RuntimeError: with what the process said, if it failed.
   """
-  thresholds = np.full(len(images), threshold, np.float32)
   config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=num_threads)
   with tempfile.TemporaryDirectory() as folder:
     inputs, request, answer = (
         pathlib.Path(folder) / name
-        for name in ("inputs.npz", "request.json", "answer.json")
+        for name in ("inputs.npy", "request.json", "answer.json")
     )
-    np.savez(inputs, images=images, threshold=thresholds)
+    np.save(inputs, batches)
     wanted = {
         "libraries": tf.sysconfig.get_lib(),
         "config": config.SerializeToString().hex(),
         "repeats": repeats,
         "inputs": str(inputs),
-        "models": {name: _tensors(path) for name, path in paths.items()},
+        "models": {
+            name: {**_tensors(path), "threshold": thresholds.get(name)}
+            for name, path in paths.items()
+        },
     }
     request.write_text(json.dumps(wanted))
     program = [sys.executable, "-m", "benchmarks.served_process"]

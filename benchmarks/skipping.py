@@ -155,8 +155,8 @@ class Benchmark:
         ),
         "served": served.measure(
             files,
-            images,
-            threshold,
+            images[None],
+            dict.fromkeys(files, threshold),
             repeats=repeats,
             num_threads=self._num_threads,
         ),

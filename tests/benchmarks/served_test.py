@@ -20,7 +20,11 @@ def paths(tmp_path_factory):
 
 def test_each_model_is_timed_each_round(paths):
   times = served.measure(
-      paths, networks.images(3), 0.5, repeats=4, num_threads=1
+      paths,
+      networks.images(6).reshape(2, 3, *networks.images(1).shape[1:]),
+      {"dynamic": 0.5},
+      repeats=4,
+      num_threads=1,
   )
   assert set(times) == set(paths)
   for seconds in times.values():
@@ -31,5 +35,9 @@ def test_what_the_process_says_is_told(paths):
   # Images of another shape than the model's.
   with pytest.raises(RuntimeError, match="process that serves failed"):
     served.measure(
-        paths, networks.images(3)[..., 0], 0.5, repeats=1, num_threads=1
+        paths,
+        networks.images(3)[None, ..., 0],
+        {"dynamic": 0.5},
+        repeats=1,
+        num_threads=1,
     )

@@ -23,7 +23,7 @@ ORACLE = "oracle"
 # The same of networks that all imitate another.
 DISTILLED = "distilled_"
 # Shares of the validation examples that a cascade's second network sees.
-_DEFERRED = np.linspace(0, 1, 41)
+DEFERRED = np.linspace(0, 1, 41)
 
 Predictions = dict[str, predictions_lib.Predictions]
 Curves = dict[str, list[dict[str, float]]]
@@ -124,7 +124,9 @@ def cascade(first: Predictions, second: Predictions) -> Curves:
     second: the same; those below the threshold pay for it besides.
 
   Returns:
-    A curve of each split, of as many points: one a threshold.
+    A curve of each split, of as many points: one a threshold. Beside `macs`
+    and `accuracy` it holds the `threshold` of `pgates.cascade`'s gate, one
+    minus that of sureness, and the share `deferred` to the second.
 
   Raises:
     ValueError: if they are of different examples.
@@ -136,7 +138,7 @@ def cascade(first: Predictions, second: Predictions) -> Curves:
     committees", arXiv 2012.01988.
   """
   sure = {split: _confidence(each) for split, each in first.items()}
-  thresholds = np.quantile(sure["validation"], _DEFERRED)
+  thresholds = np.quantile(sure["validation"], DEFERRED)
   # All of them, whatever test examples are surer than any for validation.
   thresholds[-1] = np.inf
   thresholds[0] = -np.inf
@@ -151,13 +153,20 @@ def cascade(first: Predictions, second: Predictions) -> Curves:
       )
     mean = (one.logits + two.logits) / 2
     both = dataclasses.replace(one, logits=mean)
-    deferred = sure[split] < thresholds[:, None]
-    curves[split] = [
-        _point(
-            one.macs + each * two.macs, np.where(each, both.right, one.right)
-        )
-        for each in deferred
-    ]
+    curves[split] = []
+    for threshold in thresholds:
+      deferred = sure[split] < threshold
+      point = _point(
+          one.macs + deferred * two.macs,
+          np.where(deferred, both.right, one.right),
+      )
+      curves[split].append(
+          {
+              **point,
+              "threshold": float(np.clip(1 - threshold, 0, 1)),
+              "deferred": float(deferred.mean()),
+          }
+      )
   return curves
 
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import special
 
+import pgates
 from trainers.comparison import dense
 from trainers.comparison import trials as trials_lib
 from trainers.evaluation import predictions as predictions_lib
@@ -46,8 +48,29 @@ def test_ends_of_a_cascade_are_the_first_network_and_both():
     mean = (SMALL[split].logits + LARGE[split].logits) / 2
     both = np.mean(mean.argmax(axis=1) == SMALL[split].labels)
     assert both != _accuracy(LARGE, split)
-    assert first == approx({"macs": 30, "accuracy": _accuracy(SMALL, split)})
-    assert last == approx({"macs": 130, "accuracy": both})
+    assert first == approx(
+        {
+            "macs": 30,
+            "accuracy": _accuracy(SMALL, split),
+            "threshold": 1.0,
+            "deferred": 0.0,
+        }
+    )
+    assert last == approx(
+        {"macs": 130, "accuracy": both, "threshold": 0.0, "deferred": 1.0}
+    )
+
+
+def test_threshold_is_that_of_the_gate_of_cascades():
+  curve = dense.cascade(SMALL, LARGE)["test"]
+  probability = special.expit(
+      pgates.ConfidenceGate()(SMALL["test"].logits).numpy()
+  )
+  for point in curve[1:-1]:
+    opened = np.mean(probability > point["threshold"])
+    # Of 400; one may stand at the threshold itself.
+    assert opened == approx(point["deferred"], abs=1.5 / 400)
+    assert point["macs"] == approx(30 + 100 * point["deferred"])
 
 
 def test_a_cascade_asks_again_where_the_first_is_least_sure():
