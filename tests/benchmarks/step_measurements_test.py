@@ -30,6 +30,7 @@ def _weights(model):
   return {v.path: v.numpy() for v in model.trainable_variables}
 
 
+@pytest.mark.slow
 def test_each_time_is_that_of_one_step_of_its_network(models):
   def clock():
     gated, ungated = models["dependent", True], models["none", False]

@@ -23,14 +23,17 @@ def _seeds(num=NUM):
 
 
 def _cropped(source, size, seeds=None, channels=3):
-  seeds = _seeds() if seeds is None else seeds
-  return tf.map_fn(
-      lambda seed: resizing.random_resized_crop(
-          source, seed, size, channels=channels
-      ),
-      tf.constant(seeds),
-      fn_output_signature=tf.float32,
-  ).numpy()
+  @tf.function
+  def crop_all(seeds):
+    return tf.map_fn(
+        lambda seed: resizing.random_resized_crop(
+            source, seed, size, channels=channels
+        ),
+        seeds,
+        fn_output_signature=tf.float32,
+    )
+
+  return crop_all(tf.constant(_seeds() if seeds is None else seeds)).numpy()
 
 
 def test_whole_image_is_resized_by_triangles():

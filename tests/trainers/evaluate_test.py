@@ -127,6 +127,7 @@ def test_curve_over_thresholds_is_measured_on_both_splits(workdir, data_dir):
     assert curve[-1]["macs"] == model.macs.always
 
 
+@pytest.mark.slow
 def test_another_file_may_be_written(workdir):
   first = _main(workdir, "--strategies=always_open")
   second = _main(workdir, "--strategies=map", "--output=other.json")
@@ -135,6 +136,7 @@ def test_another_file_may_be_written(workdir):
   assert other["strategies"].keys() == {"map"}
 
 
+@pytest.mark.slow
 def test_parameters_are_those_of_the_network_under_the_strategy(workdir):
   value = _main(workdir, "--strategies=map,top_k:1")
   model = keras.models.load_model(workdir / "model.keras", compile=False)
@@ -257,7 +259,11 @@ def test_reference_without_evaluation_names_the_command_to_run(
         ("map,tresh:0.5", "Received: 'tresh:0.5'"),
         ("all,map", "Received: 'all'"),
         ("", "Give a strategy, or all"),
-        ("map,top_k:9", "'top_k:9' keeps more than the model's 3 blocks"),
+        pytest.param(
+            "map,top_k:9",
+            "'top_k:9' keeps more than the model's 3 blocks",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_wrong_strategy_is_refused_and_nothing_written(

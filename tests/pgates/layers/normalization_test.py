@@ -157,6 +157,7 @@ def _fit(strategy, *, synchronized):
 REPLICAS = [2, pytest.param(4, marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_replicas", REPLICAS)
 def test_unsynchronized_training_with_empty_replicas_has_no_nan(num_replicas):
   strategy = _mirrored(num_replicas)
@@ -173,6 +174,7 @@ def fitted_on_one_replica():
   return _fit(tf.distribute.get_strategy(), synchronized=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_replicas", REPLICAS)
 def test_synchronized_training_with_empty_replicas_is_that_of_one(
     num_replicas, fitted_on_one_replica

@@ -1,6 +1,7 @@
 """Tests of `trainers.evaluation`, on gates that differ between examples."""
 
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import pgates
+from tests.helpers import parameters
 from tests.helpers import training_runs
 from trainers.evaluation import evaluation
 
@@ -85,8 +87,15 @@ def _assert_result(actual, expected):
     np.testing.assert_allclose(actual[name], value, rtol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("execution", ["masked", "routed"])
-@pytest.mark.parametrize("strategy", ["map", "threshold:0.3", "always_open"])
+@pytest.mark.parametrize(
+    "strategy, execution",
+    parameters.slow_but(
+        [("map", "masked"), ("threshold:0.3", "routed")],
+        itertools.product(
+            ["map", "threshold:0.3", "always_open"], ["masked", "routed"]
+        ),
+    ),
+)
 def test_result_is_that_of_the_predictions(model, batches, strategy, execution):
   images, labels = _test_data(batches)
   decided = pgates.with_strategy(model, strategy)
@@ -112,6 +121,7 @@ def test_sampled_result_is_the_mean_over_five_seeds(model, batches):
   _assert_result(_evaluate(model, "sampled", batches), expected)
 
 
+@pytest.mark.slow
 def test_ensemble_pays_for_every_pass(model, batches):
   decided = pgates.with_strategy(model, "ensemble:3")
   _, labels = _test_data(batches)
@@ -159,8 +169,10 @@ def test_pruned_blocks_are_chosen_on_validation_data(model, batches):
   branches = np.array(model.macs.branches)
   # A pruned block has lost its gate, and so has one that is always open.
   assert result["macs"] == model.macs.fixed + opened @ branches
+  assert result["parameters"] < model.count_params()
 
 
+@pytest.mark.slow
 def test_top_blocks_are_those_open_most_often(model, batches):
   rates, _ = pgates.measure_gates(model, batches.validation)
   result = _evaluate(model, "top_k:1", batches)
@@ -168,6 +180,7 @@ def test_top_blocks_are_those_open_most_often(model, batches):
   assert result["gate_patterns"] == 1
 
 
+@pytest.mark.slow
 def test_result_stands_under_the_text_that_was_given(model, batches):
   strategies = evaluation.parse(["threshold:.30", "threshold:0.3"])
   results = dict(evaluation.evaluate(model, strategies, batches))
@@ -185,8 +198,8 @@ def _state(model):
         "map",
         pytest.param("sampled", marks=pytest.mark.slow),
         pytest.param("ensemble:2", marks=pytest.mark.slow),
-        "budget:0.9",
-        "top_k:1",
+        pytest.param("budget:0.9", marks=pytest.mark.slow),
+        pytest.param("top_k:1", marks=pytest.mark.slow),
     ],
 )
 def test_model_is_afterwards_as_it_was(model, batches, strategy):

@@ -94,6 +94,7 @@ def test_examples_are_those_of_map_on_the_evaluated_split(run):
   ]
 
 
+@pytest.mark.slow
 def test_network_is_the_one_that_was_evaluated(run):
   (run / "model.keras").rename(run / "best.keras")
   with pytest.raises(FileNotFoundError, match="has no model.keras"):
@@ -156,7 +157,10 @@ def test_missing_file_is_named_with_what_writes_it(run, name):
     report_writer.write_report(run)
 
 
-@pytest.mark.parametrize("name", ["evaluation.json", "history.jsonl"])
+@pytest.mark.parametrize(
+    "name",
+    ["evaluation.json", pytest.param("history.jsonl", marks=pytest.mark.slow)],
+)
 def test_result_of_another_shape_is_named(run, name):
   (run / name).write_text("[]\n")
   message = rf"{run / name}.*it is \[\], and not an object"

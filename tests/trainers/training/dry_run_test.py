@@ -56,6 +56,7 @@ def test_smoothed_labels_take_a_step_too(data_dir, capsys):
   assert loss > 0
 
 
+@pytest.mark.slow
 def test_macs_follow_the_schedule_of_targets(data_dir, capsys):
   shown, _ = _shown(
       capsys,

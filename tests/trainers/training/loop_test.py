@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from file_io import artifacts
 from file_io import scratch
+from tests.helpers import parameters
 from tests.helpers import training_runs
 from trainers.training import loop as loop_lib
 from trainers.training import run_checkpoints
@@ -152,6 +153,7 @@ def test_writer_gets_each_line_and_callbacks_each_event(tmp_path, whole):
   assert events == [*expected, "end"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [
@@ -186,6 +188,7 @@ def test_stop_during_validation_ends_the_epoch_first(tmp_path, whole):
   _assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "event, count",
     [
@@ -260,7 +263,11 @@ WRITES = [
     [True, pytest.param(False, marks=pytest.mark.slow)],
     ids=["before", "after"],
 )
-@pytest.mark.parametrize("owner, name", WRITES, ids=[n for _, n in WRITES])
+@pytest.mark.parametrize(
+    "owner, name",
+    parameters.slow_but(WRITES[-1:], WRITES),
+    ids=[n for _, n in WRITES],
+)
 def test_run_killed_at_a_write_continues_as_one_never_killed(
     tmp_path, whole, monkeypatch, owner, name, before
 ):
