@@ -37,9 +37,10 @@ def _open_macs(model):
   return pgates.prune(model, [], always_open=blocks).macs.dense
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "batch_size"),
-    [pytest.param("map", 1, marks=pytest.mark.slow), ("0.5", 5)],
+    [("map", 1), ("0.5", 5)],
 )
 def test_a_row_counts_what_its_images_execute(
     benchmark, model, rate, batch_size

@@ -65,7 +65,9 @@ def test_keras_file_answers_as_before_and_is_saved_anew(name, tmp_path):
   _assert_answers(pgates.load_model(tmp_path / "anew.keras"), name)
 
 
-@pytest.mark.parametrize("name", ["map", "threshold"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("map", marks=pytest.mark.slow), "threshold"]
+)
 def test_strategy_gives_a_loaded_network_the_decisions_of_before(name):
   strategy = {"map": "map", "threshold": "threshold:0.3"}[name]
   # Each from the network of another strategy, which is replaced.

@@ -223,6 +223,7 @@ def test_tflite_file_is_published_unless_its_check_fails(tmp_path, model, data):
   assert "threshold" not in runner.get_input_details()
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_on_the_data_and_must_be_whole(
     tmp_path, model, data, monkeypatch
 ):

@@ -41,19 +41,19 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory, data_dir):
-  """The folder of a finished run of `training_runs.TINY`; not to be changed.
-
-  It ran eagerly: to trace its steps takes longer than to make the few.
-  """
+  """The folder of a finished run of `training_runs.TINY`; not to be changed."""
   path = tmp_path_factory.mktemp("tiny_run")
   arguments = (*training_runs.TINY, f"--data_dir={data_dir}")
-  eagerly = tf.config.functions_run_eagerly()
-  tf.config.run_functions_eagerly(True)
-  try:
+  with training_runs.eagerly():
     training.run(training_runs.config(*arguments), path)
-  finally:
-    tf.config.run_functions_eagerly(eagerly)
   return path
+
+
+@pytest.fixture(scope="module")
+def eagerly():
+  """All functions of a test file run eagerly."""
+  with training_runs.eagerly():
+    yield
 
 
 @pytest.fixture

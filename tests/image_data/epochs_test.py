@@ -105,6 +105,7 @@ def test_position_counts_the_examples_that_are_left_out(dataset):
   ]
 
 
+@SELDOM_FROM_FILES
 def test_what_is_left_out_ends_an_order_and_differs(dataset):
   _, _, labels = _take(dataset, 20 * NUM_USED)
   used = labels.reshape(20, NUM_USED)
@@ -121,6 +122,7 @@ def test_order_differs_between_epochs_and_from_the_files(dataset):
   assert len({tuple(order) for order in orders}) == 5
 
 
+@SELDOM_FROM_FILES
 def test_order_depends_on_the_seed_alone(dataset):
   tf.random.set_seed(1)
   first = _orders(dataset, 2)
@@ -150,6 +152,7 @@ def test_a_later_start_continues_the_sequence(dataset, first):
     np.testing.assert_array_equal(a[first:], b)
 
 
+@SELDOM_FROM_FILES
 def test_positions_of_late_epochs_do_not_overflow(dataset):
   epoch = 10**8
   positions, _, labels = _take(

@@ -119,6 +119,7 @@ def test_order_depends_on_the_seed_alone(dataset):
   assert epoch_labels(dataset, seed=2, num_epochs=2)[0] != first[0]
 
 
+@SELDOM_FROM_FILES
 @pytest.mark.parametrize(
     "augmentation, first_step",
     [
@@ -158,6 +159,7 @@ def test_augmentation_differs_between_epochs_and_seeds(dataset):
     assert sum(map(operator.eq, first, other)) < 15
 
 
+@SELDOM_FROM_FILES
 def test_eval_batches_hold_every_example_once_in_the_order_of_the_files(
     dataset,
 ):
@@ -208,6 +210,7 @@ def test_images_of_different_shapes_need_an_image_size(variable):
     assert images.dtype == tf.float32
 
 
+@pytest.mark.slow
 def test_variable_images_are_augmented_after_resizing(variable):
   images, labels = take(variable, 9, image_size=8, augmentation="shift_flip")
   assert images.shape == (63, 8, 8, 3)

@@ -17,6 +17,8 @@ from tests.helpers import result_shapes
 from tests.helpers import training_runs
 from trainers import evaluate
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @pytest.fixture
 def workdir(tiny_run, tmp_path):
@@ -136,7 +138,6 @@ def test_another_file_may_be_written(workdir):
   assert other["strategies"].keys() == {"map"}
 
 
-@pytest.mark.slow
 def test_parameters_are_those_of_the_network_under_the_strategy(workdir):
   value = _main(workdir, "--strategies=map,top_k:1")
   model = keras.models.load_model(workdir / "model.keras", compile=False)
@@ -259,11 +260,7 @@ def test_reference_without_evaluation_names_the_command_to_run(
         ("map,tresh:0.5", "Received: 'tresh:0.5'"),
         ("all,map", "Received: 'all'"),
         ("", "Give a strategy, or all"),
-        pytest.param(
-            "map,top_k:9",
-            "'top_k:9' keeps more than the model's 3 blocks",
-            marks=pytest.mark.slow,
-        ),
+        ("map,top_k:9", "'top_k:9' keeps more than the model's 3 blocks"),
     ],
 )
 def test_wrong_strategy_is_refused_and_nothing_written(

@@ -37,7 +37,7 @@ def test_dynamic_file_skips_as_keras_does_at_any_threshold(model, plain):
   images = gated_networks.images()
   for threshold in (0.0, 0.3, 0.5, 1.0):
     decided = pgates.with_strategy(model, f"threshold:{threshold}")
-    expected = decided.predict_on_batch(images)
+    expected = decided(images, training=False)
     answer = _run(plain, images, threshold)
     np.testing.assert_array_equal(answer["gates"], expected["gates"])
     np.testing.assert_allclose(
@@ -112,7 +112,11 @@ _Kernels = interpreter.OpResolverType
 @pytest.mark.parametrize(
     "kernels", [_Kernels.AUTO, _Kernels.BUILTIN_REF], ids=["default", "plain"]
 )
-@pytest.mark.parametrize("user", [False, True], ids=["resnet", "user"])
+@pytest.mark.parametrize(
+    "user",
+    [pytest.param(False, marks=pytest.mark.slow), True],
+    ids=["resnet", "user"],
+)
 def test_a_batch_of_two_is_refused_before_it_is_computed(model, kernels, user):
   content = conversion.convert(
       _network_of_brightness() if user else model, dynamic=True

@@ -136,6 +136,7 @@ def test_derived_model_evaluates_as_the_original_is_compiled(strategy):
 # Models of others.
 
 
+@pytest.mark.slow
 def test_plain_keras_model_takes_every_strategy():
   model = toys.mixed_model(cls=keras.Model)
   for strategy in ("map", "expected", "ensemble:2", "top_k:2", "budget:0.6"):

@@ -170,7 +170,7 @@ def test_logs_of_a_step_follow_from_its_gates(
 
 
 def test_logs_of_an_epoch_are_means_over_its_examples():
-  model = compiled_model()
+  model = compiled_model(run_eagerly=True)
   logs = model.evaluate(
       IMAGES, LABELS, sample_weight=WEIGHTS, batch_size=8, verbose=0
   )
@@ -456,12 +456,14 @@ def test_keras_file_restores_all_of_training(tmp_path):
       rate_loss=rate_loss,
       metrics=[keras.metrics.TopKCategoricalAccuracy(k=2, name="top2")],
       steps_per_execution=2,
+      run_eagerly=True,
   )
   fit = {"shuffle": False, "batch_size": 6, "verbose": 0}
   model.fit(IMAGES, ONE_HOT, **fit)
   model.save(tmp_path / "model.keras")
   restored = keras.models.load_model(tmp_path / "model.keras")
 
+  restored.run_eagerly = True
   assert isinstance(restored, pgates.GatedModel)
   assert restored.rate_loss.get_config() == rate_loss.get_config()
   assert restored.task_loss.get_config() == loss.get_config()
@@ -510,7 +512,7 @@ def fixture_policy(request):
 
 
 def test_mixed_precision_trains_and_reloads(policy, tmp_path):
-  model = compiled_model(num_blocks=1)
+  model = compiled_model(num_blocks=1, run_eagerly=True)
   scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
   assert scaled == (policy == "mixed_float16")
   history = model.fit(
@@ -525,6 +527,7 @@ def test_mixed_precision_trains_and_reloads(policy, tmp_path):
 
   model.save(tmp_path / "model.keras")
   restored = keras.models.load_model(tmp_path / "model.keras")
+  restored.run_eagerly = True
   assert type(restored.optimizer) is type(model.optimizer)
   if scaled:
     assert isinstance(restored.optimizer.inner_optimizer, pgates.CoupledSGD)
@@ -535,6 +538,7 @@ def test_mixed_precision_trains_and_reloads(policy, tmp_path):
   assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
 @pytest.mark.usefixtures("policy")

@@ -184,7 +184,7 @@ def test_rate_is_that_of_the_global_batch(num_replicas):
 
 
 @pytest.mark.parametrize(
-    "num_replicas", [pytest.param(1, marks=pytest.mark.slow), 2]
+    "num_replicas", [1, pytest.param(2, marks=pytest.mark.slow)]
 )
 def test_gradient_of_the_rate_is_that_of_the_global_batch(num_replicas):
   def gate(index):

@@ -13,6 +13,8 @@ from tests.helpers import parameters
 from tests.helpers import training_runs
 from trainers.evaluation import evaluation
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 _NUM_TEST = 60
 
 
@@ -121,7 +123,6 @@ def test_sampled_result_is_the_mean_over_five_seeds(model, batches):
   _assert_result(_evaluate(model, "sampled", batches), expected)
 
 
-@pytest.mark.slow
 def test_ensemble_pays_for_every_pass(model, batches):
   decided = pgates.with_strategy(model, "ensemble:3")
   _, labels = _test_data(batches)
@@ -172,7 +173,6 @@ def test_pruned_blocks_are_chosen_on_validation_data(model, batches):
   assert result["parameters"] < model.count_params()
 
 
-@pytest.mark.slow
 def test_top_blocks_are_those_open_most_often(model, batches):
   rates, _ = pgates.measure_gates(model, batches.validation)
   result = _evaluate(model, "top_k:1", batches)

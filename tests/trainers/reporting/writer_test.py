@@ -21,6 +21,8 @@ from trainers.reporting import measurements as report_measurements
 from trainers.reporting import writer as report_writer
 from trainers.training import networks
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 BLOCKS = ["stage1_block0", "stage2_block0", "stage3_block0"]
 
 
@@ -94,7 +96,6 @@ def test_examples_are_those_of_map_on_the_evaluated_split(run):
   ]
 
 
-@pytest.mark.slow
 def test_network_is_the_one_that_was_evaluated(run):
   (run / "model.keras").rename(run / "best.keras")
   with pytest.raises(FileNotFoundError, match="has no model.keras"):

@@ -11,6 +11,8 @@ from tests.helpers import training_runs
 from trainers.training import dry_run
 from trainers.training import networks
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 SMALL = ("--network=cifar_resnet8", "--batch_size=256", "--epochs=3")
 
 
@@ -56,7 +58,6 @@ def test_smoothed_labels_take_a_step_too(data_dir, capsys):
   assert loss > 0
 
 
-@pytest.mark.slow
 def test_macs_follow_the_schedule_of_targets(data_dir, capsys):
   shown, _ = _shown(
       capsys,

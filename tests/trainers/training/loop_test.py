@@ -289,6 +289,7 @@ def test_run_killed_at_a_write_continues_as_one_never_killed(
   _assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_run_killed_while_removing_an_old_checkpoint_continues(
     tmp_path, whole, monkeypatch
 ):

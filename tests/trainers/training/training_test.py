@@ -70,9 +70,8 @@ class Recorder(keras.callbacks.Callback):
 def _small_and_eager():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(networks, "build_network", training_runs.dense_network)
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with training_runs.eagerly():
+      yield
 
 
 @pytest.fixture(autouse=True)
