@@ -55,9 +55,7 @@ def _assert_answers(model, name):
       )
 
 
-@pytest.mark.parametrize(
-    "name", parameters.slow_but(["gate_kinds", "routed"], MODELS)
-)
+@pytest.mark.parametrize("name", parameters.slow_but(["gate_kinds"], MODELS))
 def test_keras_file_answers_as_before_and_is_saved_anew(name, tmp_path):
   model = pgates.load_model(DATA / "models" / f"{name}.keras")
   _assert_answers(model, name)

@@ -294,6 +294,7 @@ def test_cropped_examples_are_parts_of_the_images(dataset):
   np.testing.assert_array_equal(rest, images[14:])
 
 
+@pytest.mark.slow
 def test_variable_images_are_cropped_from_their_files(variable):
   images, labels = take(variable, 9, image_size=8, augmentation="crop_flip")
   assert images.shape == (63, 8, 8, 3)

@@ -164,6 +164,7 @@ def test_losses_over_the_batch_are_refused_for_replicas(name):
       model.compile("sgd", getattr(losses, name)(**options))
 
 
+@pytest.mark.slow
 def test_other_losses_are_taken_for_replicas():
   with toys.two_replicas().scope():
     networks = {False: net(), True: small_net(steps=True)}

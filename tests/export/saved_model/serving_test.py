@@ -110,6 +110,7 @@ def test_thresholds_that_are_no_probability_spoil_their_own_example(signatures):
   assert answer["classes"][0] >= 0
 
 
+@pytest.mark.slow
 def test_middle_of_encoded_images_is_served_as_evaluated(tmp_path):
   (tmp_path / "asset").write_text("{}")
   model = gated_networks.resnet()

@@ -38,7 +38,9 @@ def test_transformation_keeps_the_blocks_open_most_often(strategy, kept):
   np.testing.assert_array_equal(derived(toys.examples())["gates"], [kept] * 9)
 
 
-@pytest.mark.parametrize("above", [False, True])
+@pytest.mark.parametrize(
+    "above", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_prune_drops_blocks_open_less_than_the_rate(above):
   model = toys.make_model([toys.dependent(i) for i in range(4)])
   rates = np.mean(toys.oracle(model, toys.examples(16), "map")["gates"], axis=0)

@@ -157,6 +157,7 @@ def graph_operations(model):
   return {node.op for node in nodes}
 
 
+@pytest.mark.slow
 @SELDOM_MASKED
 def test_only_sampling_graphs_hold_random_operations(execution):
   model = toys.mixed_model()

@@ -154,7 +154,7 @@ def test_plain_keras_model_takes_every_strategy():
 @pytest.mark.parametrize(
     "rule, execution",
     parameters.slow_after(
-        2,
+        1,
         [
             ("map", "routed"),
             ("prune:0.5", "masked"),
@@ -291,7 +291,7 @@ def test_model_that_is_not_functional_is_refused():
 @pytest.mark.parametrize(
     "strategy, execution",
     parameters.slow_after(
-        3,
+        2,
         [
             ("threshold:0.3", "masked"),
             ("prune:0.5", "masked"),
@@ -356,6 +356,7 @@ def test_what_is_routed_is_not_compiled_by_xla(
     assert derived.jit_compile == (execution == "masked")
 
 
+@pytest.mark.slow
 def test_model_of_a_scope_may_be_derived_outside_of_it():
   expected = toys.oracle(toys.mixed_model(), toys.examples(9), "map")
   with toys.two_replicas().scope():

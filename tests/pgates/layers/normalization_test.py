@@ -9,6 +9,7 @@ import pgates
 from pgates.layers import normalization
 from pgates.layers import replicas
 from tests.helpers import layer_contract
+from tests.helpers import parameters
 
 
 @pytest.mark.parametrize("check", layer_contract.CHECKS)
@@ -84,7 +85,14 @@ def test_defaults_are_those_of_pytorch():
   assert (config["momentum"], config["epsilon"]) == (0.9, 1e-5)
 
 
-@pytest.mark.parametrize("sizes", [(3, 2), (5, 0), (3, 0, 2, 1), (0, 1, 0, 0)])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [3, 2],
+        [5, 0],
+        *parameters.slow_after(0, [[3, 0, 2, 1], [0, 1, 0, 0]]),
+    ],
+)
 def test_synchronized_statistics_are_those_of_the_undivided_batch(sizes):
   parts = _examples(sizes)
   strategy, layer = _under(len(sizes), synchronized=True)

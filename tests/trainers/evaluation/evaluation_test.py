@@ -123,6 +123,7 @@ def test_sampled_result_is_the_mean_over_five_seeds(model, batches):
   _assert_result(_evaluate(model, "sampled", batches), expected)
 
 
+@pytest.mark.slow
 def test_ensemble_pays_for_every_pass(model, batches):
   decided = pgates.with_strategy(model, "ensemble:3")
   _, labels = _test_data(batches)
@@ -148,6 +149,15 @@ def test_ensemble_pays_for_every_pass(model, batches):
   assert actual["macs"] > 3 * model.macs.always
 
 
+@pytest.fixture(name="traced")
+def _traced():
+  """For what is computed many times."""
+  tf.config.run_functions_eagerly(False)
+  yield
+  tf.config.run_functions_eagerly(True)
+
+
+@pytest.mark.usefixtures("traced")
 def test_threshold_of_a_budget_is_found_on_validation_data(model, batches):
   result = _evaluate(model, "budget:0.9", batches)
   expected = pgates.budget_threshold(model, 0.9, batches.validation)

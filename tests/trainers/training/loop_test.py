@@ -177,6 +177,7 @@ def test_stopped_run_continues_as_one_never_stopped(tmp_path, whole, step):
   _assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_stop_during_validation_ends_the_epoch_first(tmp_path, whole):
   def stop(loop):
     return [_Call("on_test_begin", 1, loop.request_stop)]
