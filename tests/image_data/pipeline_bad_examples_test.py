@@ -95,6 +95,7 @@ def test_too_many_damaged_images_stop_training(damaged):
     counted.check()
 
 
+@pytest.mark.slow
 def test_label_out_of_range_counts_as_damaged(tmp_path, monkeypatch):
   monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 0)
   numbered_images.store(tmp_path, name="numbered", shapes=[(16, 8, 1)] * 50)

@@ -151,6 +151,7 @@ def test_weights_of_lora_are_folded_in():
     )
 
 
+@pytest.mark.slow
 def test_quantized_layers_keep_their_norms():
   inputs = keras.Input((6,))
   x = keras.layers.Dense(4)(inputs)

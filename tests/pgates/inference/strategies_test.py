@@ -81,6 +81,7 @@ def test_derived_model_shares_layers_and_follows_training(strategy):
     )
 
 
+@pytest.mark.slow
 def test_original_keeps_its_own_decisions():
   model = toys.mixed_model()
   before = model.predict(toys.examples(), verbose=0)

@@ -166,12 +166,18 @@ def test_frozen_batch_norm_keeps_its_statistics():
   assert np.any(np.asarray(norms[1].moving_mean) != before[1])
 
 
-def test_sizes_that_are_not_fixed_train_and_route():
-  model = networks.toy(size=None)
-  gated = pgates.gate_residuals(model)
+def test_sizes_that_are_not_fixed_have_no_macs():
+  gated = pgates.gate_residuals(networks.toy(size=None))
   assert len(pgates.gated_blocks(gated)) == 4
   with pytest.raises(ValueError, match="share='macs'.*share='gates'"):
     gated.compile("sgd", rate_loss=pgates.TargetRateLoss(0.5, share="macs"))
+  with pytest.raises(ValueError, match="size that is not fixed"):
+    _ = gated.macs
+
+
+@pytest.mark.slow
+def test_sizes_that_are_not_fixed_train_and_route():
+  gated = pgates.gate_residuals(networks.toy(size=None))
   gated.compile("sgd", rate_loss=pgates.TargetRateLoss(0.5))
   masked = pgates.with_strategy(gated, "map")
   routed = pgates.with_strategy(gated, "map", execution="routed")
@@ -184,8 +190,6 @@ def test_sizes_that_are_not_fixed_train_and_route():
     )
   names = gated.metrics_names
   assert len(gated.evaluate(images, np.arange(4), verbose=0)) == len(names)
-  with pytest.raises(ValueError, match="size that is not fixed"):
-    _ = gated.macs
 
 
 def test_mixed_precision_keeps_variables_and_rounds_alike():

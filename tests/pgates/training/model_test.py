@@ -511,6 +511,7 @@ def fixture_policy(request):
   keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_and_reloads(policy, tmp_path):
   model = compiled_model(num_blocks=1)
   scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)

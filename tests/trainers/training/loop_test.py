@@ -230,6 +230,7 @@ def test_killed_run_continues_at_a_checkpoint_within_the_epoch(tmp_path, whole):
   _assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_checkpoints_within_an_epoch_come_every_so_many_steps(
     tmp_path, monkeypatch
 ):

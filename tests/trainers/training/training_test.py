@@ -233,6 +233,7 @@ def test_temperature_falls_to_the_last_step(runs):
   np.testing.assert_allclose(temperatures, [0.75, 0.25], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one(runs):
   pairs = zip(
       training_runs.history(runs("replicas")[0]),
@@ -476,6 +477,7 @@ def test_data_that_have_changed_end_the_run(runs, data_dir, tmp_path):
     training.run(_config(data_dir, *RUNS["plain"]), folder)
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite_ends_the_run_with_its_name(data_dir, tmp_path):
   config = _config(data_dir, "--learning_rate=1e30", "--epochs=1")
   with pytest.raises(FloatingPointError, match="task_loss is .* at step"):
