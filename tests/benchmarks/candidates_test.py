@@ -40,10 +40,12 @@ def _logits(candidate, images):
   return decided.predict(images, verbose=0)["logits"]
 
 
+@pytest.mark.slow
 def test_every_candidate_has_its_name(all_candidates):
   assert {*all_candidates, "removed", "ungated"} == set(candidates.NAMES)
 
 
+@pytest.mark.slow
 def test_the_rule_is_that_of_masked_dynamic_and_settled(all_candidates, data):
   found = {name: c.measured(data) for name, c in all_candidates.items()}
   for name in ("masked", "dynamic", "settled"):
@@ -55,6 +57,7 @@ def test_the_rule_is_that_of_masked_dynamic_and_settled(all_candidates, data):
   assert pgates.gated_calls(all_candidates["fixed"].model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

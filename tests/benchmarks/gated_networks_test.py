@@ -149,7 +149,9 @@ def _share(model, images, threshold):
   return np.mean(gates @ branches) / branches.sum()
 
 
-@pytest.mark.parametrize("rate", [0.75, 0.4])
+@pytest.mark.parametrize(
+    "rate", [pytest.param(0.75, marks=pytest.mark.slow), 0.4]
+)
 def test_threshold_spends_the_rate_of_what_gates_can_save(model, images, rate):
   threshold = gated_networks.threshold_of_rate(model, images, rate)
   branches = np.array(model.macs.branches)
@@ -159,7 +161,9 @@ def test_threshold_spends_the_rate_of_what_gates_can_save(model, images, rate):
   assert rate - 3 * step < share <= rate
 
 
-@pytest.mark.parametrize("rate", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "rate", [0.0, pytest.param(1.0, marks=pytest.mark.slow)]
+)
 def test_rate_one_opens_all_gates_and_zero_none(model, images, rate):
   threshold = gated_networks.threshold_of_rate(model, images, rate)
   assert _share(model, images, threshold) == rate

@@ -22,6 +22,7 @@ def _dataset(tmp_path_factory):
   return image_data.open_dataset("made_photographs", data_dir=folder)
 
 
+@pytest.mark.slow
 def test_plain_batches_are_the_decoded_and_resized_files(dataset):
   batches = input_pipeline.plain_batches(dataset, batch_size=4, image_size=32)
   images, labels = next(iter(batches))

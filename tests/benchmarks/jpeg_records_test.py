@@ -31,6 +31,7 @@ def test_images_differ():
   assert np.abs(first.astype(int) - second).mean() > 20
 
 
+@pytest.mark.slow
 def test_made_imagenet_is_read_as_the_real_one(tmp_path):
   jpeg_records.store_imagenet(tmp_path, num_images=100)
   dataset = image_data.open_dataset("imagenet2012", data_dir=tmp_path)

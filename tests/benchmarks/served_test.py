@@ -18,6 +18,7 @@ def paths(tmp_path_factory):
   return {name: folder / name for name in ("all_open", "dynamic")}
 
 
+@pytest.mark.slow
 def test_each_model_is_timed_each_round(paths):
   times = served.measure(
       paths,

@@ -37,7 +37,11 @@ def _open_macs(model):
   return pgates.prune(model, [], always_open=blocks).macs.dense
 
 
-@pytest.mark.parametrize(("rate", "batch_size"), [("map", 1), ("0.5", 5)])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rate", "batch_size"),
+    [("map", 1), ("0.5", 5)],
+)
 def test_a_row_counts_what_its_images_execute(
     benchmark, model, rate, batch_size
 ):
@@ -76,6 +80,7 @@ def _same_shape(row, name, batch_size):
   return all(each == shapes[0] for each in shapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "batch_size", "theirs"), [("map", 1, 1), ("0.5", 5, 8)]
 )
@@ -86,6 +91,7 @@ def test_the_committed_times_are_such_rows(benchmark, ours, batch_size, theirs):
   assert OTHERS <= set(row["saved_model"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", ["1.0", "0.0"])
 def test_the_rate_opens_all_gates_or_none(benchmark, model, rate):
   row = benchmark.run(rate, 2, repeats=1)

@@ -30,6 +30,7 @@ def _weights(model):
   return {v.path: v.numpy() for v in model.trainable_variables}
 
 
+@pytest.mark.slow
 def test_each_time_is_that_of_one_step_of_its_network(models):
   def clock():
     gated, ungated = models["dependent", True], models["none", False]
@@ -45,6 +46,7 @@ def test_each_time_is_that_of_one_step_of_its_network(models):
   assert clock() == 4004  # A round of warm-up, and three.
 
 
+@pytest.mark.slow
 def test_a_step_trains_every_weight_and_the_rate(models):
   step = step_measurements.make_step(
       gate="dependent", rate_loss=True, batch_size=8, **SIZES

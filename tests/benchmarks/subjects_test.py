@@ -11,6 +11,7 @@ import pgates
 from tests.helpers import training_runs
 
 
+@pytest.mark.slow
 def test_random_network_has_gates_that_differ():
   subject = subjects.random_network("resnet18", 32)
   decided = pgates.with_strategy(subject.model, "map")

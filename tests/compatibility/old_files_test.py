@@ -12,6 +12,7 @@ from export.checks import run_exported
 from file_io import artifacts
 import pgates
 from run_data import reader
+from tests.helpers import parameters
 from tests.helpers import training_runs
 from trainers.comparison import runs as comparison_runs
 from trainers.comparison import summary as comparison_summary
@@ -54,7 +55,7 @@ def _assert_answers(model, name):
       )
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", parameters.slow_but(["gate_kinds"], MODELS))
 def test_keras_file_answers_as_before_and_is_saved_anew(name, tmp_path):
   model = pgates.load_model(DATA / "models" / f"{name}.keras")
   _assert_answers(model, name)
@@ -62,7 +63,9 @@ def test_keras_file_answers_as_before_and_is_saved_anew(name, tmp_path):
   _assert_answers(pgates.load_model(tmp_path / "anew.keras"), name)
 
 
-@pytest.mark.parametrize("name", ["map", "threshold"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("map", marks=pytest.mark.slow), "threshold"]
+)
 def test_strategy_gives_a_loaded_network_the_decisions_of_before(name):
   strategy = {"map": "map", "threshold": "threshold:0.3"}[name]
   # Each from the network of another strategy, which is replaced.
@@ -124,6 +127,7 @@ def test_interrupted_run_continues_as_it_would_have(data_dir, tmp_path, capsys):
   assert pgates.load_model(workdir / "model.keras").macs.dense == 764592
 
 
+@pytest.mark.slow
 def test_report_reads_a_run(data_dir, tmp_path):
   workdir = shutil.copytree(RUN, tmp_path / "run")
   page = report_writer.write_report(

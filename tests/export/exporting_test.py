@@ -107,6 +107,7 @@ def _files(folder):
   }
 
 
+@pytest.mark.slow
 def test_saved_model_is_published_with_what_was_found(published, data):
   folder, (path, size, report) = published
   assert path == folder / "digits" / "1"
@@ -130,6 +131,7 @@ def test_saved_model_is_published_with_what_was_found(published, data):
   assert report.gate_agreement == 1 and report.examples > NUM_EXAMPLES
 
 
+@pytest.mark.slow
 def test_a_failed_check_publishes_no_version(published, model, data):
   folder, _ = published
   before = _files(folder)
@@ -221,6 +223,7 @@ def test_tflite_file_is_published_unless_its_check_fails(tmp_path, model, data):
   assert "threshold" not in runner.get_input_details()
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_on_the_data_and_must_be_whole(
     tmp_path, model, data, monkeypatch
 ):

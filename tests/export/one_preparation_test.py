@@ -14,6 +14,7 @@ from export.saved_model import serving
 import image_data
 import pgates
 from tests.helpers import gated_networks
+from tests.helpers import parameters
 
 SIDE = 8
 
@@ -100,7 +101,8 @@ def _sorted(images):
 
 
 @pytest.mark.parametrize(
-    ("store", "center_crop"), [(_store_folder, True), (_store_records, False)]
+    ("store", "center_crop"),
+    parameters.slow_after(1, [(_store_folder, True), (_store_records, False)]),
 )
 def test_files_of_odd_size_are_the_same_pixels_three_times(
     store, center_crop, model, tmp_path
@@ -130,8 +132,8 @@ def test_files_of_odd_size_are_the_same_pixels_three_times(
         pytest.param("PNG", "P", 0, marks=pytest.mark.slow),
         pytest.param("GIF", "RGB", 0, marks=pytest.mark.slow),
         pytest.param("BMP", "RGB", 0, marks=pytest.mark.slow),
-        ("BMP", "P", 0),
-        ("WEBP", "RGB", 0),
+        pytest.param("BMP", "P", 0, marks=pytest.mark.slow),
+        pytest.param("WEBP", "RGB", 0, marks=pytest.mark.slow),
         ("JPEG", "RGB", 3),
     ],
 )
@@ -161,7 +163,9 @@ def _photograph(path):
   Image.fromarray(stored).save(path, "JPEG", quality=95, exif=exif)
 
 
-@pytest.mark.parametrize("turns", [True, False])
+@pytest.mark.parametrize(
+    "turns", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_photographs_stand_alike_in_training_evaluation_and_serving(
     turns, model, tmp_path
 ):

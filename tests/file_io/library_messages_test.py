@@ -201,6 +201,7 @@ def test_library_says_once_a_process_what_onednn_lacks():
   assert done.stderr.count("oneDNN supports DT_FLOAT only on platforms") == 1
 
 
+@pytest.mark.slow
 def test_errors_are_shown_once_tensorflow_has_started():
   program = f"""
 import trainers

@@ -27,8 +27,7 @@ def data_dir(tmp_path_factory):
   open_dataset = image_data.open_dataset
   opened = functools.cache(functools.partial(open_dataset, data_dir=path))
   names = ("digits", "cluttered_digits")
-  for name in names:
-    opened(name)
+  opened("digits")  # The other, by the first who asks.
 
   def find_or_open(name, *, data_dir, **options):
     if name in names and str(data_dir) == str(path):
@@ -45,8 +44,16 @@ def tiny_run(tmp_path_factory, data_dir):
   """The folder of a finished run of `training_runs.TINY`; not to be changed."""
   path = tmp_path_factory.mktemp("tiny_run")
   arguments = (*training_runs.TINY, f"--data_dir={data_dir}")
-  training.run(training_runs.config(*arguments), path)
+  with training_runs.eagerly():
+    training.run(training_runs.config(*arguments), path)
   return path
+
+
+@pytest.fixture(scope="module")
+def eagerly():
+  """All functions of a test file run eagerly."""
+  with training_runs.eagerly():
+    yield
 
 
 @pytest.fixture

@@ -131,6 +131,20 @@ def further_callbacks(*callbacks):
     yield
 
 
+@contextlib.contextmanager
+def eagerly():
+  """Functions run eagerly while the `with` lasts.
+
+  To trace a network takes longer than to compute a few batches.
+  """
+  before = tf.config.functions_run_eagerly()
+  tf.config.run_functions_eagerly(True)
+  try:
+    yield
+  finally:
+    tf.config.run_functions_eagerly(before)
+
+
 class SigtermAt(keras.callbacks.Callback):
   """Sends this process SIGTERM, or another signal, after a step of the run."""
 

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from image_data import bad_examples
+from tests.helpers import parameters
 
 
 def _read_each(count, bad, batch_size=4):
@@ -26,7 +27,9 @@ def _read_each(count, bad, batch_size=4):
   )
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 32, 33, 50])
+@pytest.mark.parametrize(
+    "batch_size", parameters.slow_but([7, 50], [1, 7, 32, 33, 50])
+)
 def test_what_cannot_be_read_is_named_in_its_place(batch_size):
   batches = _read_each(40, {0, 7, 8, 39}, batch_size)
   sizes = [len(names) for names, *_ in batches]

@@ -71,6 +71,7 @@ def test_workers_of_a_service_share_the_epochs(dataset, service):
   assert np.abs(counts - expected).max() <= 6
 
 
+@pytest.mark.slow
 def test_damaged_images_are_counted_where_they_are_used(tmp_path, service):
   bad = damaged_images.store_folder(tmp_path)
   dataset = image_data.ImageFolder(tmp_path)

@@ -32,9 +32,10 @@ def test_stored_dataset_is_read_without_its_code(tmp_path):
             {"train": 100, "test": 20},
             {"train": 90, "validation": 10, "test": 20},
         ),
-        (
+        pytest.param(
             {"train": 100, "validation": 20},
             {"train": 98, "validation": 2, "test": 20},
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             {"train": 100},

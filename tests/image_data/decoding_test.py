@@ -1,6 +1,7 @@
 """Tests of `image_data.decoding`."""
 
 import io
+import itertools
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,7 @@ import tensorflow as tf
 from image_data import decoding
 from image_data import headers
 from tests.helpers import image_files
+from tests.helpers import parameters
 
 _RNG = np.random.default_rng(0)
 PIXELS = image_files.PIXELS
@@ -55,8 +57,21 @@ def _assert_near(received, expected, tolerance):
   assert received.shape == expected.shape and difference.max() <= tolerance
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("kind", "mode", "tolerance"), KINDS)
+@pytest.mark.parametrize(
+    ("kind", "mode", "tolerance", "channels"),
+    parameters.slow_but(
+        [
+            *[("WEBP", "RGBA", 0, 3), ("BMP", "P", 0, 3), ("BMP", "1", 0, 1)],
+            *[("GIF", "RGB", 0, 3), ("PNG", "LA", 0, 1), ("PNG", "RGBA", 0, 3)],
+            *[("PNG", "P", 0, 3), ("JPEG", "RGB", 3, 1)],
+            *[("JPEG", "L", 3, 3), ("JPEG", "CMYK", 3, 3)],
+        ],
+        [
+            (*kind, channels)
+            for kind, channels in itertools.product(KINDS, [1, 3])
+        ],
+    ),
+)
 def test_files_of_every_kind_are_what_pil_makes_of_them(
     kind, mode, tolerance, channels
 ):

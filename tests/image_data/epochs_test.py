@@ -43,6 +43,13 @@ def fixture_dataset(request, numbered):
   return numbered
 
 
+SELDOM_FROM_FILES = pytest.mark.parametrize(
+    "dataset",
+    ["in memory", pytest.param("from files", marks=pytest.mark.slow)],
+    indirect=True,
+)
+
+
 def _shuffled(dataset, *, used=NUM_USED, first=0, seed=1):
   reader = readers.open_reader(dataset, "train")
   items = epochs.shuffled_items(
@@ -98,6 +105,7 @@ def test_position_counts_the_examples_that_are_left_out(dataset):
   ]
 
 
+@SELDOM_FROM_FILES
 def test_what_is_left_out_ends_an_order_and_differs(dataset):
   _, _, labels = _take(dataset, 20 * NUM_USED)
   used = labels.reshape(20, NUM_USED)
@@ -108,11 +116,13 @@ def test_what_is_left_out_ends_an_order_and_differs(dataset):
   assert {*labels} == {*_stored_labels(dataset)}
 
 
+@SELDOM_FROM_FILES
 def test_order_differs_between_epochs_and_from_the_files(dataset):
   orders = [_stored_labels(dataset), *_orders(dataset, 4)]
   assert len({tuple(order) for order in orders}) == 5
 
 
+@SELDOM_FROM_FILES
 def test_order_depends_on_the_seed_alone(dataset):
   tf.random.set_seed(1)
   first = _orders(dataset, 2)
@@ -121,6 +131,7 @@ def test_order_depends_on_the_seed_alone(dataset):
   assert _orders(dataset, 1, seed=2)[0] != first[0]
 
 
+@SELDOM_FROM_FILES
 def test_seed_and_epoch_are_not_interchangeable(dataset):
   assert _orders(dataset, 2, seed=1)[1] != _orders(dataset, 1, seed=2)[0]
 
@@ -131,7 +142,7 @@ def test_seed_and_epoch_are_not_interchangeable(dataset):
         pytest.param(1, marks=pytest.mark.slow),
         NUM_USED - 1,
         pytest.param(NUM_USED, marks=pytest.mark.slow),
-        3 * NUM_USED + 5,
+        pytest.param(3 * NUM_USED + 5, marks=pytest.mark.slow),
     ],
 )
 def test_a_later_start_continues_the_sequence(dataset, first):
@@ -141,6 +152,7 @@ def test_a_later_start_continues_the_sequence(dataset, first):
     np.testing.assert_array_equal(a[first:], b)
 
 
+@SELDOM_FROM_FILES
 def test_positions_of_late_epochs_do_not_overflow(dataset):
   epoch = 10**8
   positions, _, labels = _take(

@@ -75,7 +75,9 @@ def test_examples_are_those_that_tfds_itself_reads(tmp_path, name):
       np.testing.assert_array_equal(example["image"], their_example["image"])
 
 
-@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    "compressed", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_dataset_is_prepared_from_its_files_and_found_again(
     tmp_path, compressed
 ):

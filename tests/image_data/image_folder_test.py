@@ -205,6 +205,7 @@ def test_validation_is_the_test_where_there_is_no_other(tmp_path):
   assert dataset.num_examples("train") == 18
 
 
+@pytest.mark.slow
 def test_training_sees_every_image_once_an_epoch_and_resumes(path):
   dataset = image_data.open_dataset(f"image_folder:{path}", data_dir="unused")
   arguments = {

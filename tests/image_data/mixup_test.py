@@ -8,6 +8,7 @@ from scipy import stats
 import tensorflow as tf
 
 from image_data.mixup import mixup
+from tests.helpers import parameters
 
 BATCH = 64
 NUM_BATCHES = 300
@@ -96,7 +97,9 @@ def _drawn_shares(alpha):
   return shares.astype(np.float64)
 
 
-@pytest.mark.parametrize("alpha", [0.05, 0.2, 1.0, 5.0])
+@pytest.mark.parametrize(
+    "alpha", parameters.slow_but([0.2, 1.0], [0.05, 0.2, 1.0, 5.0])
+)
 def test_shares_follow_the_beta_law(alpha):
   shares = _drawn_shares(alpha)
   assert len(shares) > 0.9 * BATCH * NUM_BATCHES

@@ -79,6 +79,7 @@ def test_prepared_dataset_is_not_written_again(tmp_path):
   assert info.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_process_killed_while_preparing_leaves_nothing_half_written(tmp_path):
   killed = subprocess.run(
       [sys.executable, "-c", KILLED_WHILE_PREPARING, os.fspath(tmp_path)],

@@ -8,6 +8,7 @@ import image_data
 from image_data import datasets
 from tests.helpers import damaged_images
 from tests.helpers import numbered_images
+from tests.helpers import parameters
 
 
 def take(
@@ -43,6 +44,17 @@ def fixture_damaged(request, tmp_path):
   return image_data.open_dataset(name, data_dir=tmp_path), bad
 
 
+OF_FILES, OF_RECORDS = (
+    pytest.mark.parametrize(
+        "damaged",
+        parameters.slow_but([fast], ["records", "files"]),
+        indirect=True,
+    )
+    for fast in ("files", "records")
+)
+
+
+@OF_FILES
 @pytest.mark.parametrize(
     "augmentation", [pytest.param("none", marks=pytest.mark.slow), "crop_flip"]
 )
@@ -61,6 +73,7 @@ def test_damaged_images_are_replaced_in_training(damaged, augmentation):
   np.testing.assert_array_equal(rest, images[50:])
 
 
+@OF_RECORDS
 def test_damaged_images_are_left_out_of_evaluation(damaged):
   dataset, bad = damaged
   counted = image_data.BadExamples(4)
@@ -72,6 +85,7 @@ def test_damaged_images_are_left_out_of_evaluation(damaged):
   assert sorted(counted.names) == sorted(bad)
 
 
+@OF_RECORDS
 def test_too_many_damaged_images_stop_training(damaged):
   dataset, _ = damaged
   counted = image_data.BadExamples(3)
@@ -81,6 +95,7 @@ def test_too_many_damaged_images_stop_training(damaged):
     counted.check()
 
 
+@pytest.mark.slow
 def test_label_out_of_range_counts_as_damaged(tmp_path, monkeypatch):
   monkeypatch.setattr(datasets, "_MEMORY_LIMIT_BYTES", 0)
   numbered_images.store(tmp_path, name="numbered", shapes=[(16, 8, 1)] * 50)

@@ -40,6 +40,14 @@ def fixture_dataset(request, numbered, monkeypatch):
   return numbered
 
 
+# In memory at every change: reading from files is tested in epochs_test, too.
+SELDOM_FROM_FILES = pytest.mark.parametrize(
+    "dataset",
+    ["in memory", pytest.param("from files", marks=pytest.mark.slow)],
+    indirect=True,
+)
+
+
 @pytest.fixture(name="variable", scope="module")
 def fixture_variable(folder):
   return image_data.open_dataset("variable", data_dir=folder)
@@ -78,6 +86,7 @@ def train_labels(dataset):
   return [int(label) for _, label in dataset.examples("train")]
 
 
+@SELDOM_FROM_FILES
 def test_elements_are_float_images_and_integer_labels(dataset):
   batches = image_data.train_batches(dataset, batch_size=7, seed=1)
   images, labels = next(iter(batches))
@@ -89,6 +98,7 @@ def test_elements_are_float_images_and_integer_labels(dataset):
     np.testing.assert_array_equal(image, originals[label])
 
 
+@SELDOM_FROM_FILES
 def test_incomplete_batch_is_dropped_and_the_next_epoch_begins(dataset):
   _, labels = take(dataset, 20 * NUM_STEPS)
   labels = labels.reshape(20, NUM_STEPS * 7)
@@ -99,6 +109,7 @@ def test_incomplete_batch_is_dropped_and_the_next_epoch_begins(dataset):
   assert set(labels.ravel()) == set(train_labels(dataset))
 
 
+@SELDOM_FROM_FILES
 def test_order_depends_on_the_seed_alone(dataset):
   tf.random.set_seed(1)
   first = epoch_labels(dataset, seed=1, num_epochs=2)
@@ -108,6 +119,7 @@ def test_order_depends_on_the_seed_alone(dataset):
   assert epoch_labels(dataset, seed=2, num_epochs=2)[0] != first[0]
 
 
+@SELDOM_FROM_FILES
 @pytest.mark.parametrize(
     "augmentation, first_step",
     [
@@ -147,6 +159,7 @@ def test_augmentation_differs_between_epochs_and_seeds(dataset):
     assert sum(map(operator.eq, first, other)) < 15
 
 
+@SELDOM_FROM_FILES
 def test_eval_batches_hold_every_example_once_in_the_order_of_the_files(
     dataset,
 ):
@@ -162,6 +175,7 @@ def test_eval_batches_hold_every_example_once_in_the_order_of_the_files(
     )
 
 
+@SELDOM_FROM_FILES
 def test_resizing_is_antialiased_and_bilinear(dataset):
   images, _ = take(dataset, 1, image_size=6)
   originals, _ = take(dataset, 1)
@@ -172,6 +186,7 @@ def test_resizing_is_antialiased_and_bilinear(dataset):
     np.testing.assert_allclose(image[..., 0], expected, atol=1e-3)
 
 
+@SELDOM_FROM_FILES
 def test_augmentation_is_of_the_resized_image(dataset):
   originals, _ = take(dataset, 3, image_size=24)
   images, _ = take(dataset, 3, image_size=24, augmentation="shift")
@@ -195,12 +210,14 @@ def test_images_of_different_shapes_need_an_image_size(variable):
     assert images.dtype == tf.float32
 
 
+@pytest.mark.slow
 def test_variable_images_are_augmented_after_resizing(variable):
   images, labels = take(variable, 9, image_size=8, augmentation="shift_flip")
   assert images.shape == (63, 8, 8, 3)
   assert len(set(labels[:42])) == 42
 
 
+@SELDOM_FROM_FILES
 def test_mirrored_strategy_sees_the_same_batches(dataset):
   strategy = tf.distribute.MirroredStrategy(
       [device.name for device in tf.config.list_logical_devices("CPU")]
@@ -260,6 +277,7 @@ def test_eval_argument_out_of_range_is_refused(
     image_data.eval_batches(dataset, split, **({"batch_size": 7} | arguments))
 
 
+@SELDOM_FROM_FILES
 def test_cropped_examples_are_parts_of_the_images(dataset):
   plain, labels = take(dataset, 6, image_size=6)
   images, same = take(dataset, 6, image_size=6, augmentation="crop_flip")
@@ -276,6 +294,7 @@ def test_cropped_examples_are_parts_of_the_images(dataset):
   np.testing.assert_array_equal(rest, images[14:])
 
 
+@pytest.mark.slow
 def test_variable_images_are_cropped_from_their_files(variable):
   images, labels = take(variable, 9, image_size=8, augmentation="crop_flip")
   assert images.shape == (63, 8, 8, 3)

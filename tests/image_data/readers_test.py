@@ -53,7 +53,9 @@ def _assert_equal(received, expected):
     np.testing.assert_array_equal(image, same)
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize(
+    "split", ["train", pytest.param("test", marks=pytest.mark.slow)]
+)
 def test_arrays_and_records_are_in_the_order_of_the_data_set(
     dataset, split, monkeypatch
 ):

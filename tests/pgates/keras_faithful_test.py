@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import itertools
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import pgates
+from tests.helpers import parameters
 from tests.helpers import toys
 
 CLASSES = 5
@@ -130,9 +132,15 @@ def test_table_holds_every_loss_of_keras():
 
 
 @pytest.mark.parametrize(
-    "reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"]
+    "reduction",
+    parameters.slow_but(
+        ["sum", "mean_with_sample_weight"],
+        ["sum_over_batch_size", "sum", "mean_with_sample_weight"],
+    ),
 )
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "weighted", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 @pytest.mark.parametrize("name", sorted(TABLE))
 def test_task_loss_is_what_the_loss_itself_says(
     name, weighted, reduction, small_nets
@@ -147,7 +155,7 @@ def test_task_loss_is_what_the_loss_itself_says(
   np.testing.assert_allclose(logs["task_loss"], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", OVER_BATCH)
+@pytest.mark.parametrize("name", parameters.slow_but(["Dice"], OVER_BATCH))
 def test_losses_over_the_batch_are_refused_for_replicas(name):
   options, _ = TABLE[name]
   with toys.two_replicas().scope():
@@ -156,6 +164,7 @@ def test_losses_over_the_batch_are_refused_for_replicas(name):
       model.compile("sgd", getattr(losses, name)(**options))
 
 
+@pytest.mark.slow
 def test_other_losses_are_taken_for_replicas():
   with toys.two_replicas().scope():
     networks = {False: net(), True: small_net(steps=True)}
@@ -175,9 +184,10 @@ def test_other_losses_are_taken_for_replicas():
             ),
             np.array([2, 1, 2, 3, 0]),
         ),
-        (
+        pytest.param(
             losses.Huber(delta=0.2, reduction="mean_with_sample_weight"),
             GENERATOR.normal(size=(5, toys.CLASSES)),
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -229,7 +239,9 @@ class InBatch(losses.Loss):
     return keras.ops.mean(y_pred - keras.ops.mean(y_pred, axis=0), axis=-1) ** 2
 
 
-@pytest.mark.parametrize("loss", [Doubled(), InBatch()])
+@pytest.mark.parametrize(
+    "loss", [pytest.param(Doubled(), marks=pytest.mark.slow), InBatch()]
+)
 def test_losses_that_cannot_be_split_are_refused_by_name(loss):
   with toys.two_replicas().scope():
     model = net()
@@ -299,19 +311,27 @@ def trainable_places(model):
   return [id(variable) in trainable for variable in model.variables]
 
 
-@pytest.mark.parametrize("way", sorted(COPIES))
+FREEZES = [
+    freeze_gate,
+    freeze_norm,
+    freeze_block,
+    freeze_branch_layer,
+    freeze_all_but_the_norm,
+]
+
+
 @pytest.mark.parametrize(
-    "freeze",
-    [
-        freeze_gate,
-        freeze_norm,
-        freeze_block,
-        freeze_branch_layer,
-        freeze_all_but_the_norm,
-    ],
-)
-@pytest.mark.parametrize(
-    "gate", ["dependent", pytest.param("independent", marks=pytest.mark.slow)]
+    "gate, freeze, way",
+    parameters.slow_but(
+        [
+            ("dependent", freeze_branch_layer, "saved"),
+            ("dependent", freeze_gate, "cloned"),
+            ("dependent", freeze_all_but_the_norm, "copied"),
+        ],
+        itertools.product(
+            ["dependent", "independent"], FREEZES, sorted(COPIES)
+        ),
+    ),
 )
 def test_frozen_layers_stay_frozen(gate, freeze, way, tmp_path):
   if gate == "independent" and "norm" in freeze.__name__:
@@ -336,7 +356,7 @@ def test_frozen_layers_stay_frozen(gate, freeze, way, tmp_path):
   assert np.mean(moved[trained]) > 0.5
 
 
-@pytest.mark.parametrize("way", sorted(COPIES))
+@pytest.mark.parametrize("way", parameters.slow_but(["saved"], sorted(COPIES)))
 def test_frozen_backbone_stays_frozen(way, tmp_path):
   inner = net()
   backbone = keras.Model(inner.input, inner.output, name="backbone")
@@ -459,7 +479,16 @@ def test_labels_that_exclude_each_other_not_have_an_accuracy_each(
   np.testing.assert_allclose(logs["accuracy"], right.mean(), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(TABLE))
+@pytest.mark.parametrize(
+    "name",
+    parameters.slow_but(
+        [
+            *("BinaryCrossentropy", "CategoricalGeneralizedCrossEntropy"),
+            *("Circle", "Huber", "KLDivergence", "SquaredHinge"),
+        ],
+        sorted(TABLE),
+    ),
+)
 def test_losses_of_no_classes_have_no_accuracy(name, network):
   options, labels = TABLE[name]
   if name == "CTC":
@@ -640,7 +669,7 @@ def fixture_float64():
 
 
 @pytest.mark.parametrize(
-    "run_eagerly", [False, pytest.param(True, marks=pytest.mark.slow)]
+    "run_eagerly", [pytest.param(False, marks=pytest.mark.slow), True]
 )
 def test_float64_trains_and_evaluates(float64, run_eagerly):
   del float64
@@ -818,9 +847,11 @@ def test_auxiliary_losses_survive_a_keras_file(tmp_path):
           "logits": [keras.metrics.SparseTopKCategoricalAccuracy(2, "top2")],
       },
       weighted_metrics=["accuracy"],
+      run_eagerly=True,
   )
   model.fit(IMAGES, labels, verbose=0)
   twin = saved_and_loaded(model, tmp_path)
+  twin.run_eagerly = True
   expected = model.evaluate(IMAGES, labels, verbose=0, return_dict=True)
   assert twin.evaluate(IMAGES, labels, verbose=0, return_dict=True) == expected
   assert {"auxiliary_accuracy", "top2", "weighted_accuracy"} <= set(expected)
@@ -870,7 +901,14 @@ def segmentation(num_classes=CLASSES):
   )
 
 
-@pytest.mark.parametrize("weights", [None, WEIGHTS, "by_pixel"])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        pytest.param(None, marks=pytest.mark.slow),
+        pytest.param(WEIGHTS, marks=pytest.mark.slow),
+        "by_pixel",
+    ],
+)
 @pytest.mark.parametrize("sparse", [True, False])
 def test_logits_of_pixels_have_the_mean_loss_of_pixels(weights, sparse):
   model = segmentation()
@@ -935,20 +973,35 @@ def test_shared_block_goes_only_as_a_whole():
   np.testing.assert_array_equal(kept(x)["gates"], [[1, 1, 1, 0]] * 9)
 
 
-def test_strategies_that_prune_take_a_shared_block_as_one():
+@pytest.mark.parametrize(
+    "strategy, more, expected",
+    parameters.slow_but(
+        [("prune", 0.01, [0, 0, 0, 1])],
+        [
+            ("prune", 0.01, [0, 0, 0, 1]),
+            ("prune", -0.01, [1, 1, 1, 1]),
+            ("top_k:1", 0, [0, 0, 0, 1]),
+            ("top_k:2", 0, [1, 1, 1, 1]),
+        ],
+    ),
+)
+def test_strategies_that_prune_take_a_shared_block_as_one(
+    strategy, more, expected
+):
   model, data = shared_model(), toys.batches()
   rates, _ = pgates.measure_gates(model, data)
   shared = rates[:3].mean()
   assert 0.1 < shared < 1 == rates[3]
-  x = toys.examples()
-  for strategy, expected in (
-      (f"prune:{shared + 0.01}", [0, 0, 0, 1]),
-      (f"prune:{shared - 0.01}", [1, 1, 1, 1]),
-      ("top_k:1", [0, 0, 0, 1]),
-      ("top_k:2", [1, 1, 1, 1]),
-  ):
-    model_now = pgates.with_strategy(model, strategy, validation_data=data)
-    np.testing.assert_array_equal(model_now(x)["gates"], [expected] * 9)
+  if strategy == "prune":
+    strategy = f"prune:{shared + more}"
+  model_now = pgates.with_strategy(model, strategy, validation_data=data)
+  np.testing.assert_array_equal(
+      model_now(toys.examples())["gates"], [expected] * 9
+  )
+
+
+def test_shared_block_counts_once_among_the_blocks_to_keep():
+  model, data = shared_model(), toys.batches()
   with pytest.raises(ValueError, match="more than the model's 2 blocks"):
     pgates.with_strategy(model, "top_k:3", validation_data=data)
 
@@ -956,6 +1009,7 @@ def test_strategies_that_prune_take_a_shared_block_as_one():
 # Masks.
 
 
+@pytest.mark.slow
 def test_masked_logits_count_as_keras_counts_them():
   """Masks that layers give their outputs, on one replica and on two."""
 

@@ -29,9 +29,18 @@ _ROOT = pathlib.Path(accelerate.__file__).parent.parent
 
 @pytest.fixture(name="network", scope="module")
 def _network(data_dir, tmp_path_factory):
+  """A network in a file of plain Keras, as it was before it was trained."""
+  _, path = trained_files.save_digits(
+      tmp_path_factory.mktemp("network"), data_dir, epochs=0
+  )
+  return path
+
+
+@pytest.fixture(name="trained_network", scope="module")
+def _trained_network(data_dir, tmp_path_factory):
   """A trained network, in a file of plain Keras."""
   _, path = trained_files.save_digits(
-      tmp_path_factory.mktemp("network"), data_dir, epochs=8
+      tmp_path_factory.mktemp("trained"), data_dir, epochs=8
   )
   return path
 
@@ -140,8 +149,9 @@ def _command(network, data_dir, folder):
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_network(
-    network, data_dir, tmp_path
+    trained_network, data_dir, tmp_path
 ):
+  network = trained_network
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   subprocess.run(_command(network, data_dir, whole), check=True)
   generator = random.Random(0)
@@ -168,7 +178,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_network(
 
 @pytest.mark.slow
 def test_documented_command_on_a_folder_of_photos(
-    network, tmp_path, monkeypatch
+    trained_network, tmp_path, monkeypatch
 ):
   """`docs/your_network.md`, from its command to its Python."""
   text = (_ROOT / "docs" / "your_network.md").read_text("utf-8")
@@ -184,7 +194,7 @@ def test_documented_command_on_a_folder_of_photos(
   # Images of folders have three channels.
   images = keras.Input((8, 8, 3))
   grey = keras.ops.mean(images, axis=-1, keepdims=True)
-  trained = keras.models.load_model(network)
+  trained = keras.models.load_model(trained_network)
   keras.Model(images, trained(grey)).save("my.keras")
   _write_photos(tmp_path / "photos")
   arguments = shlex.split(command.replace("\\\n", " "))

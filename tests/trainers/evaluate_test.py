@@ -17,6 +17,8 @@ from tests.helpers import result_shapes
 from tests.helpers import training_runs
 from trainers import evaluate
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 @pytest.fixture
 def workdir(tiny_run, tmp_path):
@@ -127,6 +129,7 @@ def test_curve_over_thresholds_is_measured_on_both_splits(workdir, data_dir):
     assert curve[-1]["macs"] == model.macs.always
 
 
+@pytest.mark.slow
 def test_another_file_may_be_written(workdir):
   first = _main(workdir, "--strategies=always_open")
   second = _main(workdir, "--strategies=map", "--output=other.json")

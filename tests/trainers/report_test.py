@@ -27,6 +27,7 @@ def _report(*arguments):
   )
 
 
+@pytest.mark.slow
 def test_the_program_writes_the_page_and_says_where(tiny_run, tmp_path):
   for name in ("config.json", "model.keras", "history.jsonl"):
     shutil.copy(tiny_run / name, tmp_path / name)
@@ -51,7 +52,6 @@ def test_the_program_writes_the_page_and_says_where(tiny_run, tmp_path):
   assert "ungated network<" in path.read_text()
 
 
-@pytest.mark.slow
 def test_what_a_user_can_mend_is_said_in_one_line(tmp_path):
   done = _report(f"--workdir={tmp_path}")
   assert done.returncode == 1

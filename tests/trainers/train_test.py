@@ -43,20 +43,22 @@ def _assert_same_run(ours, theirs):
 
 @pytest.mark.slow
 def test_program_stopped_by_sigterm_continues_as_one_never_stopped(
-    tiny_run, data_dir, tmp_path, capsys
+    data_dir, tmp_path, capsys
 ):
+  whole, folder = tmp_path / "whole", tmp_path / "stopped"
+  _main(whole, data_dir)
   step = training_runs.STEPS_PER_EPOCH + 2
   with training_runs.further_callbacks(training_runs.SigtermAt(step)):
     with pytest.raises(SystemExit) as stopped:
-      _main(tmp_path, data_dir)
+      _main(folder, data_dir)
   assert stopped.value.code == 143
   assert "The same command continues the run." in capsys.readouterr().out
-  assert len(training_runs.history(tmp_path)) == 1
-  _main(tmp_path, data_dir)
+  assert len(training_runs.history(folder)) == 1
+  _main(folder, data_dir)
   output = capsys.readouterr().out
   assert "Continuing after epoch 1, step 2." in output
-  assert f"Wrote {tmp_path / 'model.keras'}." in output
-  _assert_same_run(tmp_path, tiny_run)
+  assert f"Wrote {folder / 'model.keras'}." in output
+  _assert_same_run(folder, whole)
 
 
 def test_dry_run_writes_nothing(data_dir, tmp_path, capsys):
@@ -65,6 +67,7 @@ def test_dry_run_writes_nothing(data_dir, tmp_path, capsys):
   assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_dry_run_needs_no_folder(data_dir):
   done = subprocess.run(
       [

@@ -135,6 +135,7 @@ def test_tflite_file_without_threshold_is_asked_for_none(network, tmp_path):
   assert answer["gates"].tolist() == [[1, 0], [1, 0]]
 
 
+@pytest.mark.slow
 def test_program_names_the_answers_by_request_and_output(saved_model, tmp_path):
   first, second = _numbers(2), _numbers(3, seed=1)
   requests = {

@@ -81,6 +81,7 @@ def test_costly_gates_are_opened_or_removed(model, data, monkeypatch):
   )
 
 
+@pytest.mark.slow
 def test_open_network_that_is_inaccurate_is_never_exported(
     model, data, monkeypatch
 ):

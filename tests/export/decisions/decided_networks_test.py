@@ -52,7 +52,14 @@ def test_where_no_gate_decides_there_is_no_rule(model):
   assert smaller.macs.dense < model.macs.dense
 
 
-@pytest.mark.parametrize("removed", [(), (1,), {0, 2}])
+@pytest.mark.parametrize(
+    "removed",
+    [
+        pytest.param((), marks=pytest.mark.slow),
+        pytest.param((1,), marks=pytest.mark.slow),
+        {0, 2},
+    ],
+)
 def test_opened_network_has_no_gate_and_not_what_is_removed(model, removed):
   opened = decided_networks.opened(model, removed)
   assert decided_networks.of_network(opened) == tuple(

@@ -82,11 +82,12 @@ def test_run_says_what_its_network_and_its_data_are(source, model):
 
 def test_data_of_the_run_may_be_replaced(tmp_path, data_dir, model):
   elsewhere = tmp_path / "elsewhere"
-  _write_run(tmp_path, elsewhere, model, f"--image_size={SIDE}")
+  of_other = ("--dataset=cluttered_digits", f"--image_size={SIDE}")
+  _write_run(tmp_path, elsewhere, model, *of_other)
   opened = source_lib.open_source(
-      workdir=tmp_path, dataset="cluttered_digits", data_dir=data_dir
+      workdir=tmp_path, dataset="digits", data_dir=data_dir
   )
-  assert opened.dataset.name == "cluttered_digits"
+  assert opened.dataset.name == "digits"
   assert opened.image_size == SIDE
   assert not elsewhere.exists()
 

@@ -17,6 +17,12 @@ def model():
   return gated_networks.resnet()
 
 
+@pytest.fixture(name="plain", scope="module")
+def _plain(model):
+  """A file without quantization."""
+  return conversion.convert(model, dynamic=True)
+
+
 def _run(content, images, threshold=None):
   runner = interpreter.Interpreter(model_content=content).get_signature_runner()
   more = {} if threshold is None else {"threshold": np.float32(threshold)}
@@ -27,13 +33,12 @@ def _run(content, images, threshold=None):
   }
 
 
-def test_dynamic_file_skips_as_keras_does_at_any_threshold(model):
-  content = conversion.convert(model, dynamic=True)
+def test_dynamic_file_skips_as_keras_does_at_any_threshold(model, plain):
   images = gated_networks.images()
   for threshold in (0.0, 0.3, 0.5, 1.0):
     decided = pgates.with_strategy(model, f"threshold:{threshold}")
-    expected = decided.predict(images, verbose=0)
-    answer = _run(content, images, threshold)
+    expected = decided(images, training=False)
+    answer = _run(plain, images, threshold)
     np.testing.assert_array_equal(answer["gates"], expected["gates"])
     np.testing.assert_allclose(
         answer["probabilities"],
@@ -43,14 +48,15 @@ def test_dynamic_file_skips_as_keras_does_at_any_threshold(model):
     )
 
 
-def test_each_branch_is_a_graph_of_its_own_with_its_weights(model):
-  rows = tflite_graph.operators(conversion.convert(model, dynamic=True))
+def test_each_branch_is_a_graph_of_its_own_with_its_weights(plain):
+  rows = tflite_graph.operators(plain)
   assert sum(row["operation"] == "IF" for row in rows) == 3
   inside = [r for r in rows if r["subgraph"] and r["operation"] == "CONV_2D"]
   assert len(inside) == 6
   assert len({row["subgraph"] for row in inside}) == 3
 
 
+@pytest.mark.slow
 def test_fixed_file_is_smaller_by_the_removed_branch(model):
   whole = pgates.prune(model, [], always_open=[0, 1, 2])
   pruned = pgates.prune(model, [2], always_open=[0, 1])
@@ -67,9 +73,8 @@ def test_fixed_file_is_smaller_by_the_removed_branch(model):
 
 
 @pytest.mark.parametrize("quantization", ["float16", "dynamic_range"])
-def test_quantized_files_are_smaller_and_near(model, quantization):
+def test_quantized_files_are_smaller_and_near(model, plain, quantization):
   images = gated_networks.images()
-  plain = conversion.convert(model, dynamic=True)
   content = conversion.convert(model, dynamic=True, quantization=quantization)
   factor = {"float16": 0.6, "dynamic_range": 0.4}[quantization]
   assert len(content) < factor * len(plain)
@@ -107,7 +112,11 @@ _Kernels = interpreter.OpResolverType
 @pytest.mark.parametrize(
     "kernels", [_Kernels.AUTO, _Kernels.BUILTIN_REF], ids=["default", "plain"]
 )
-@pytest.mark.parametrize("user", [False, True], ids=["resnet", "user"])
+@pytest.mark.parametrize(
+    "user",
+    [pytest.param(False, marks=pytest.mark.slow), True],
+    ids=["resnet", "user"],
+)
 def test_a_batch_of_two_is_refused_before_it_is_computed(model, kernels, user):
   content = conversion.convert(
       _network_of_brightness() if user else model, dynamic=True
@@ -121,7 +130,9 @@ def test_a_batch_of_two_is_refused_before_it_is_computed(model, kernels, user):
     runner(images=np.float32(images), threshold=np.float32(0.5))
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize(
+    "dynamic", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_strict_resizing_refuses_batches_and_sizes(model, dynamic):
   source = model if dynamic else pgates.prune(model, [], always_open=[0, 1, 2])
   loaded = interpreter.Interpreter(

@@ -84,6 +84,7 @@ converter.convert()
 """
 
 
+@pytest.mark.slow
 def test_the_bug_is_still_there():
   # Where this fails, the adapter may go.
   done = subprocess.run(

@@ -16,7 +16,10 @@ def model():
   return gated_networks.resnet(always_open=[1])
 
 
-@pytest.fixture(scope="module", params=["tflite", "saved_model"])
+@pytest.fixture(
+    scope="module",
+    params=["tflite", pytest.param("saved_model", marks=pytest.mark.slow)],
+)
 def folder(request, model, tmp_path_factory):
   path = tmp_path_factory.mktemp(request.param) / "probes"
   batch_size = 1 if request.param == "tflite" else 4

@@ -15,9 +15,8 @@ def test_threshold_reaches_the_gates(tmp_path):
   whole_times.write(model, strategy, tmp_path / "saved", "saved_model")
   for threshold in (0.0, 0.3, 1.0):
     run = engines.load(tmp_path / "saved", "saved_model", threshold=threshold)
-    expected = pgates.with_strategy(model, f"threshold:{threshold}").predict(
-        images, verbose=0
-    )
+    decided = pgates.with_strategy(model, f"threshold:{threshold}")
+    expected = decided(images, training=False)
     answers = {answer.shape: answer for answer in run(images)}
     np.testing.assert_allclose(
         answers[5, 10], expected["logits"], rtol=1e-4, atol=1e-4

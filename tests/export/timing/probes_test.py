@@ -34,7 +34,9 @@ def test_probe_is_the_block_of_the_network(tmp_path):
     np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("format", ["saved_model", "tflite"])
+@pytest.mark.parametrize(
+    "format", [pytest.param("saved_model", marks=pytest.mark.slow), "tflite"]
+)
 def test_manifest_says_what_the_files_are_of(tmp_path, format):
   model = gated_networks.resnet(always_open=[1])
   probes.write(model, tmp_path / "new", format=format, batch_size=1)

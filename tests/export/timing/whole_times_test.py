@@ -11,7 +11,9 @@ import pgates
 from tests.helpers import gated_networks
 
 
-@pytest.mark.parametrize("format", ["tflite", "saved_model"])
+@pytest.mark.parametrize(
+    "format", ["tflite", pytest.param("saved_model", marks=pytest.mark.slow)]
+)
 def test_written_networks_are_timed_in_their_format(format, tmp_path):
   model = gated_networks.resnet()
   opened = pgates.prune(model, [], always_open=range(3))

@@ -19,7 +19,9 @@ def _function(model, **options):
   ).get_concrete_function()
 
 
-@pytest.mark.parametrize("execution", ["masked", "routed"])
+@pytest.mark.parametrize(
+    "execution", [pytest.param("masked", marks=pytest.mark.slow), "routed"]
+)
 def test_frozen_network_answers_as_before_and_holds_no_variable(execution):
   model = gated_networks.resnet()
   decided = pgates.with_strategy(model, "map", execution=execution)
@@ -53,7 +55,9 @@ def test_weights_stand_inside_of_the_branch_that_reads_them_once():
       assert not any("kernel" in name for name in types)
 
 
-@pytest.mark.parametrize("fold", [True, False])
+@pytest.mark.parametrize(
+    "fold", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_gates_that_pool_fast_decide_as_before(fold):
   model = gated_networks.resnet()
   source = folding.fold_batch_norms(model) if fold else model
@@ -80,6 +84,7 @@ def test_sampled_gates_draw_anew_with_each_call():
   assert abs(first.mean() - 0.5) <= 4 * 0.5 / np.sqrt(600)
 
 
+@pytest.mark.slow
 def test_quantized_layers_are_frozen_as_they_are():
   model, images = gated_networks.resnet(), gated_networks.images()
   model.get_layer("classifier").quantize("int8")

@@ -1,5 +1,7 @@
 """Tests of `export.transforms.folding`."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from export.transforms import folding
 import pgates
 from tests.helpers import gated_networks
+from tests.helpers import parameters
 
 
 def _norms(layer):
@@ -23,7 +26,10 @@ def _norms(layer):
 
 
 @pytest.mark.parametrize(
-    "make", [gated_networks.resnet, gated_networks.user_network]
+    "make",
+    parameters.slow_after(
+        1, [gated_networks.user_network, gated_networks.resnet]
+    ),
 )
 def test_folded_network_answers_as_before(make):
   model, images = make(), gated_networks.images()
@@ -87,8 +93,13 @@ def test_gates_of_other_classes_stay_as_they_are():
   assert folding.fold_layer(block).gate is block.gate
 
 
-@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}])
-@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(
+    "groups, options",
+    parameters.slow_but(
+        [(1, {"center": False}), (2, {"scale": False})],
+        itertools.product([1, 2], [{}, {"scale": False}, {"center": False}]),
+    ),
+)
 def test_every_form_of_a_norm_folds(options, groups):
   model = keras.Sequential(
       [
@@ -140,6 +151,7 @@ def test_weights_of_lora_are_folded_in():
     )
 
 
+@pytest.mark.slow
 def test_quantized_layers_keep_their_norms():
   inputs = keras.Input((6,))
   x = keras.layers.Dense(4)(inputs)

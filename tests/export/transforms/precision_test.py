@@ -6,10 +6,14 @@ import pytest
 
 from export.transforms import precision
 from tests.helpers import gated_networks
+from tests.helpers import parameters
 
 
 @pytest.fixture(
-    name="policy", params=["mixed_bfloat16", "mixed_float16", "bfloat16"]
+    name="policy",
+    params=parameters.slow_after(
+        1, ["mixed_bfloat16", "mixed_float16", "bfloat16"]
+    ),
 )
 def _policy(request):
   before = keras.config.dtype_policy()
@@ -19,7 +23,10 @@ def _policy(request):
 
 
 @pytest.mark.parametrize(
-    "make", [gated_networks.resnet, gated_networks.user_network]
+    "make",
+    parameters.slow_after(
+        1, [gated_networks.user_network, gated_networks.resnet]
+    ),
 )
 def test_a_copy_computes_in_float32_with_the_same_weights(
     policy, make, tmp_path

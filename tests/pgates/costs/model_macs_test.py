@@ -51,6 +51,7 @@ def test_imagenet_resnets_have_the_published_sizes(
   assert set(costs.values()) == {0.218}
 
 
+@pytest.mark.slow
 def test_gates_of_resnet50_cost_little_and_count():
   model = pgates.ResNet50(1000, gate="dependent", always_open=(1,))
   macs = pgates.count_macs(model)

@@ -1,10 +1,13 @@
 """Tests of `pgates.inference.budgets`."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from pgates.inference import budgets
 from pgates.inference import ruled_models
+from tests.helpers import parameters
 from tests.helpers import toys
 
 
@@ -31,15 +34,20 @@ def achieved_share(model, x, threshold):
   return np.mean(model.macs.executed(gates)) / model.macs.dense
 
 
-@pytest.mark.parametrize("budget", [0.35, 0.75, 1.0])
+LOGITS = [
+    (-1.0, 0.3, 2.0, 0.25),
+    # Collapsed gates, of probabilities of nearly 1 or 0.
+    (11.0, 9.5, 10.0, 12.0),
+    (-12.0, 10.0, -11.0, -9.0),
+]
+
+
 @pytest.mark.parametrize(
-    "logits",
-    [
-        (-1.0, 0.3, 2.0, 0.25),
-        # Collapsed gates, of probabilities of nearly 1 or 0.
-        (11.0, 9.5, 10.0, 12.0),
-        (-12.0, 10.0, -11.0, -9.0),
-    ],
+    "logits, budget",
+    parameters.slow_but(
+        [*zip(LOGITS, [0.35, 0.75, 1.0], strict=True)],
+        itertools.product(LOGITS, [0.35, 0.75, 1.0]),
+    ),
 )
 def test_budget_spends_what_the_best_threshold_can(logits, budget):
   model = toys.make_model([toys.independent(v) for v in logits])
@@ -49,7 +57,7 @@ def test_budget_spends_what_the_best_threshold_can(logits, budget):
   np.testing.assert_allclose(share, best_share(model, toys.examples(), budget))
 
 
-@pytest.mark.parametrize("budget", [0.4, 0.8])
+@pytest.mark.parametrize("budget", parameters.slow_after(1, [0.4, 0.8]))
 def test_budget_holds_where_gates_read_what_others_decide(budget):
   model = toys.make_model([toys.dependent(i) for i in range(4)])
   threshold = budgets.budget_threshold(model, budget, toys.batches(32, 32))

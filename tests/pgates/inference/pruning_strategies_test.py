@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import pgates
+from tests.helpers import parameters
 from tests.helpers import toys
 
 
@@ -13,15 +14,18 @@ def kept_blocks(model):
 
 @pytest.mark.parametrize(
     "strategy, kept",
-    [
-        ("prune:0", [1, 1, 1, 1, 1, 1]),
-        ("prune:0.5", [0, 1, 0, 1, 1, 1]),
-        ("top_k:0", [0, 0, 0, 0, 0, 0]),
-        # All rates are 0 or 1: the probability breaks the tie.
-        ("top_k:1", [0, 0, 0, 0, 0, 1]),
-        ("top_k:4", [0, 1, 0, 1, 1, 1]),
-        ("top_k:5", [1, 1, 0, 1, 1, 1]),
-    ],
+    parameters.slow_after(
+        2,
+        [
+            ("prune:0.5", [0, 1, 0, 1, 1, 1]),
+            # All rates are 0 or 1: the probability breaks the tie.
+            ("top_k:5", [1, 1, 0, 1, 1, 1]),
+            ("prune:0", [1, 1, 1, 1, 1, 1]),
+            ("top_k:0", [0, 0, 0, 0, 0, 0]),
+            ("top_k:1", [0, 0, 0, 0, 0, 1]),
+            ("top_k:4", [0, 1, 0, 1, 1, 1]),
+        ],
+    ),
 )
 def test_transformation_keeps_the_blocks_open_most_often(strategy, kept):
   gates = [toys.independent(v) for v in (-1, 3, -2, 0.5, 1)]
@@ -34,7 +38,9 @@ def test_transformation_keeps_the_blocks_open_most_often(strategy, kept):
   np.testing.assert_array_equal(derived(toys.examples())["gates"], [kept] * 9)
 
 
-@pytest.mark.parametrize("above", [False, True])
+@pytest.mark.parametrize(
+    "above", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_prune_drops_blocks_open_less_than_the_rate(above):
   model = toys.make_model([toys.dependent(i) for i in range(4)])
   rates = np.mean(toys.oracle(model, toys.examples(16), "map")["gates"], axis=0)

@@ -121,7 +121,9 @@ def test_statistics_do_not_depend_on_those_before():
     np.testing.assert_allclose(value, other, atol=1e-6)
 
 
-@pytest.mark.parametrize("strategy", ["map", "sampled"])
+@pytest.mark.parametrize(
+    "strategy", [pytest.param("map", marks=pytest.mark.slow), "sampled"]
+)
 def test_nothing_else_changes(strategy):
   model = make_model("dependent")
   frozen = [v.numpy() for v in model.trainable_variables]

@@ -8,11 +8,24 @@ import tensorflow as tf
 
 import pgates
 from pgates.inference import ruled_models
+from tests.helpers import parameters
 from tests.helpers import toys
 
+SELDOM_MASKED = pytest.mark.parametrize(
+    "execution", [pytest.param("masked", marks=pytest.mark.slow), "routed"]
+)
 
-@pytest.mark.parametrize("execution", ["masked", "routed"])
-@pytest.mark.parametrize("rule", toys.RULES)
+
+@pytest.mark.parametrize(
+    "rule, execution",
+    parameters.slow_but(
+        [
+            *(("map", "masked"), ("threshold:0.3", "routed")),
+            *(("expected", "routed"), ("always_open", "masked")),
+        ],
+        itertools.product(toys.RULES, ["masked", "routed"]),
+    ),
+)
 def test_rule_decides_as_numpy_does(rule, execution):
   model = toys.mixed_model()
   derived = ruled_models.with_rule(model, rule, execution=execution)
@@ -144,7 +157,8 @@ def graph_operations(model):
   return {node.op for node in nodes}
 
 
-@pytest.mark.parametrize("execution", ["masked", "routed"])
+@pytest.mark.slow
+@SELDOM_MASKED
 def test_only_sampling_graphs_hold_random_operations(execution):
   model = toys.mixed_model()
   for strategy in (*toys.RULES, None):
@@ -156,7 +170,9 @@ def test_only_sampling_graphs_hold_random_operations(execution):
   assert [op for op in graph_operations(sampled) if "Random" in op]
 
 
-@pytest.mark.parametrize("rule", [*toys.RULES, "sampled"])
+@pytest.mark.parametrize(
+    "rule", parameters.slow_but(["map"], [*toys.RULES, "sampled"])
+)
 def test_routed_convolutions_equal_masked_ones(rule):
   model = pgates.CifarResNet(8, input_shape=(8, 8, 3))
   generator = np.random.default_rng(0)
@@ -185,7 +201,7 @@ def test_routed_convolutions_equal_masked_ones(rule):
     assert np.any((rates > 0) & (rates < 1))  # Some, of all and none.
 
 
-@pytest.mark.parametrize("execution", ["masked", "routed"])
+@SELDOM_MASKED
 def test_threshold_of_each_example_is_its_own(execution):
   model = toys.mixed_model()
   joined = ruled_models.with_threshold_input(model, execution=execution)
@@ -222,6 +238,7 @@ def test_threshold_input_of_an_unknown_execution_is_refused():
     ruled_models.with_threshold_input(toys.mixed_model(), execution="skipped")
 
 
+@pytest.mark.slow
 def test_replica_without_examples_takes_a_threshold_input():
   # A plain Keras model fails at convolutions of an empty batch.
   images = np.random.default_rng(0).uniform(0, 255, (3, 8, 8, 3))

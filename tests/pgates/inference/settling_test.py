@@ -55,7 +55,7 @@ def test_settled_network_answers_as_its_base_where_nothing_varied(
 @pytest.mark.parametrize(
     "share",
     [
-        0.0,
+        pytest.param(0.0, marks=pytest.mark.slow),
         pytest.param(0.1, marks=pytest.mark.slow),
         0.3,
         pytest.param(0.5, marks=pytest.mark.slow),

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import pgates
 from pgates.inference import strategies
+from tests.helpers import parameters
 from tests.helpers import toys
 
 # Strategies that measure.
@@ -16,7 +17,9 @@ def kept_blocks(model):
   return [b.branch is not None for b in pgates.gated_blocks(model)]
 
 
-@pytest.mark.parametrize("execution", ["masked", "routed"])
+@pytest.mark.parametrize(
+    "execution", [pytest.param("masked", marks=pytest.mark.slow), "routed"]
+)
 def test_budget_is_the_rule_of_its_threshold(execution):
   model = toys.make_model([toys.dependent(i) for i in range(4)])
   derived = pgates.with_strategy(
@@ -59,7 +62,7 @@ def test_measuring_reads_images_of_validation_data_only(strategy):
 
 @pytest.mark.parametrize(
     "strategy",
-    ["map", pytest.param("ensemble:2", marks=pytest.mark.slow), None],
+    parameters.slow_after(1, ["map", "ensemble:2", None]),
 )
 def test_derived_model_shares_layers_and_follows_training(strategy):
   model = toys.mixed_model()
@@ -78,6 +81,7 @@ def test_derived_model_shares_layers_and_follows_training(strategy):
     )
 
 
+@pytest.mark.slow
 def test_original_keeps_its_own_decisions():
   model = toys.mixed_model()
   before = model.predict(toys.examples(), verbose=0)
@@ -133,6 +137,7 @@ def test_derived_model_evaluates_as_the_original_is_compiled(strategy):
 # Models of others.
 
 
+@pytest.mark.slow
 def test_plain_keras_model_takes_every_strategy():
   model = toys.mixed_model(cls=keras.Model)
   for strategy in ("map", "expected", "ensemble:2", "top_k:2", "budget:0.6"):
@@ -149,13 +154,16 @@ def test_plain_keras_model_takes_every_strategy():
 
 @pytest.mark.parametrize(
     "rule, execution",
-    [
-        ("map", "masked"),
-        ("map", "routed"),
-        ("expected", "routed"),
-        ("prune:0.5", "masked"),
-        ("ensemble:2", "masked"),
-    ],
+    parameters.slow_after(
+        1,
+        [
+            ("map", "routed"),
+            ("prune:0.5", "masked"),
+            ("map", "masked"),
+            ("expected", "routed"),
+            ("ensemble:2", "masked"),
+        ],
+    ),
 )
 def test_blocks_of_a_nested_model_obey_too(rule, execution):
   flat, nested = toys.nested_model(
@@ -283,15 +291,18 @@ def test_model_that_is_not_functional_is_refused():
 
 @pytest.mark.parametrize(
     "strategy, execution",
-    [
-        ("map", "routed"),
-        ("threshold:0.3", "masked"),
-        ("expected", "routed"),
-        ("always_open", "masked"),
-        ("prune:0.5", "masked"),
-        ("budget:0.6", "routed"),
-        ("settled:0.2", "routed"),
-    ],
+    parameters.slow_after(
+        2,
+        [
+            ("threshold:0.3", "masked"),
+            ("prune:0.5", "masked"),
+            ("settled:0.2", "routed"),
+            ("map", "routed"),
+            ("expected", "routed"),
+            ("always_open", "masked"),
+            ("budget:0.6", "routed"),
+        ],
+    ),
 )
 def test_derived_model_survives_a_keras_file(strategy, execution, tmp_path):
   derived = pgates.with_strategy(
@@ -346,6 +357,7 @@ def test_what_is_routed_is_not_compiled_by_xla(
     assert derived.jit_compile == (execution == "masked")
 
 
+@pytest.mark.slow
 def test_model_of_a_scope_may_be_derived_outside_of_it():
   expected = toys.oracle(toys.mixed_model(), toys.examples(9), "map")
   with toys.two_replicas().scope():
@@ -384,7 +396,10 @@ def test_what_follows_from_a_strategy():
   }
 
 
-@pytest.mark.parametrize("strategy", ["map", "threshold:0.5", "prune:0.5"])
+@pytest.mark.parametrize(
+    "strategy",
+    parameters.slow_after(1, ["prune:0.5", "map", "threshold:0.5"]),
+)
 def test_one_half_means_the_same_in_every_fixed_network(strategy):
   """Of 4 examples, gates open for 0 to 4: half of them is enough."""
   model = toys.make_model([toys.dependent(i) for i in range(4)])
@@ -402,7 +417,10 @@ def test_what_no_fixed_network_does_is_refused(strategy, untouched):
 
 @pytest.mark.parametrize(
     "strategy",
-    ["budget:0.5", "prune:0.5", "top_k:1", "settled", "settled:budget:0.6"],
+    parameters.slow_but(
+        ["budget:0.5", "prune:0.5"],
+        ["budget:0.5", "prune:0.5", "top_k:1", "settled", "settled:budget:0.6"],
+    ),
 )
 def test_validation_data_without_examples_or_of_nan_are_refused(
     strategy, untouched

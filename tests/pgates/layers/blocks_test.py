@@ -1,5 +1,7 @@
 """Tests of `pgates.layers.blocks`."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from pgates.layers import branches
 from pgates.layers import gate_ops
 from pgates.layers import normalization
 from tests.helpers import layer_contract
+from tests.helpers import parameters
 from tests.helpers import toys
 
 PATTERNS = {
@@ -149,9 +152,18 @@ def test_each_example_has_its_own_gate(make, execution):
     np.testing.assert_allclose(outputs[i], expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
-@pytest.mark.parametrize("make", BLOCKS)
+@pytest.mark.parametrize(
+    "make, pattern",
+    parameters.slow_but(
+        [
+            *itertools.product(BLOCKS, ["some"]),
+            *((_downsampling, "none"), (_convolutional, "one_open")),
+        ],
+        itertools.product(BLOCKS, PATTERNS),
+    ),
+)
 def test_routed_equals_masked(make, pattern):
+  pattern = PATTERNS[pattern]
   block, inputs = _block(make)
   inputs = inputs[: len(pattern)]
   masked = _call(block, inputs, pattern)
@@ -173,8 +185,11 @@ def test_expected_scales_the_branch_in_both_executions(execution):
   np.testing.assert_allclose(outputs, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
+@pytest.mark.parametrize(
+    "pattern", parameters.slow_but(["some", "none"], PATTERNS)
+)
 def test_routed_does_not_run_the_branch_for_closed_examples(pattern):
+  pattern = PATTERNS[pattern]
   block, inputs = _block(_custom)
   num_rows = block.branch.num_rows
   for execution, expected in (
@@ -401,9 +416,15 @@ def _random_ops(block, inputs, **kwargs):
   return [node.op for node in nodes if "Random" in node.op]
 
 
-@pytest.mark.parametrize("execution", ["masked", "routed"])
 @pytest.mark.parametrize(
-    "rule", [None, "map", "threshold:0.3", "always_open", "expected"]
+    "rule, execution",
+    parameters.slow_but(
+        [("map", "routed"), ("expected", "masked")],
+        itertools.product(
+            [None, "map", "threshold:0.3", "always_open", "expected"],
+            ["masked", "routed"],
+        ),
+    ),
 )
 def test_deterministic_graph_holds_no_random_op(rule, execution):
   block, inputs = _block(_convolutional)

@@ -188,7 +188,9 @@ def test_gradient_of_a_scale_is_the_inner_product_with_the_branch():
   )
 
 
-@pytest.mark.parametrize("is_identity", [False, True])
+@pytest.mark.parametrize(
+    "is_identity", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(("execution", "pattern"), CASES)
 def test_the_activation_comes_last(execution, pattern, is_identity):
   gates = np.float32(PATTERNS[pattern])

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from pgates.layers import gate_ops
+from tests.helpers import parameters
 
 TEMPERATURES = (0.1, 2 / 3, 1.0, 5.0)
 SEED = (20, 26)
@@ -119,7 +120,7 @@ def _sampler(jit_compile):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("offset", [1, 4, 5, 36])
+@pytest.mark.parametrize("offset", parameters.slow_but([5], [1, 4, 5, 36]))
 def test_parts_of_a_batch_draw_what_the_whole_draws(offset, jit_compile):
   logits = tf.linspace(-2.0, 2.0, 37)
   draw = _sampler(jit_compile)

@@ -9,6 +9,7 @@ import pgates
 from pgates.layers import normalization
 from pgates.layers import replicas
 from tests.helpers import layer_contract
+from tests.helpers import parameters
 
 
 @pytest.mark.parametrize("check", layer_contract.CHECKS)
@@ -84,7 +85,14 @@ def test_defaults_are_those_of_pytorch():
   assert (config["momentum"], config["epsilon"]) == (0.9, 1e-5)
 
 
-@pytest.mark.parametrize("sizes", [(3, 2), (5, 0), (3, 0, 2, 1), (0, 1, 0, 0)])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [3, 2],
+        [5, 0],
+        *parameters.slow_after(0, [[3, 0, 2, 1], [0, 1, 0, 0]]),
+    ],
+)
 def test_synchronized_statistics_are_those_of_the_undivided_batch(sizes):
   parts = _examples(sizes)
   strategy, layer = _under(len(sizes), synchronized=True)
@@ -157,6 +165,7 @@ def _fit(strategy, *, synchronized):
 REPLICAS = [2, pytest.param(4, marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_replicas", REPLICAS)
 def test_unsynchronized_training_with_empty_replicas_has_no_nan(num_replicas):
   strategy = _mirrored(num_replicas)
@@ -173,6 +182,7 @@ def fitted_on_one_replica():
   return _fit(tf.distribute.get_strategy(), synchronized=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_replicas", REPLICAS)
 def test_synchronized_training_with_empty_replicas_is_that_of_one(
     num_replicas, fitted_on_one_replica

@@ -1,5 +1,7 @@
 """Tests of `pgates.layers.replicas`, and of gates' noise over replicas."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tensorflow as tf
 import pgates
 from pgates.layers import gate_ops
 from pgates.layers import replicas
+from tests.helpers import parameters
 
 SPLITS = [(4, 4), (7, 1), (8, 0), (0, 8), (2, 2, 2, 2), (3, 0, 4, 1)]
 
@@ -121,8 +124,13 @@ def _gate():
   return gate
 
 
-@pytest.mark.parametrize("in_global_batch", [False, True])
-@pytest.mark.parametrize("sizes", SPLITS)
+@pytest.mark.parametrize(
+    "sizes, in_global_batch",
+    parameters.slow_but(
+        [((7, 1), False), ((8, 0), True)],
+        itertools.product(SPLITS, [False, True]),
+    ),
+)
 def test_gates_do_not_depend_on_the_replicas(sizes, in_global_batch):
   logits = np.linspace(-1, 1, 8, dtype=np.float32)
   one = _gate()
@@ -145,7 +153,8 @@ def test_gates_do_not_depend_on_the_replicas(sizes, in_global_batch):
   np.testing.assert_array_equal(received, expected)
 
 
-def test_gates_do_not_depend_on_the_replicas_under_xla():
+@pytest.mark.parametrize("sizes", parameters.slow_after(1, [[5, 3], [1, 7]]))
+def test_gates_do_not_depend_on_the_replicas_under_xla(sizes):
   logits = np.linspace(-1, 1, 8, dtype=np.float32)
 
   @tf.function(jit_compile=True)
@@ -160,6 +169,5 @@ def test_gates_do_not_depend_on_the_replicas_under_xla():
     offset = replicas.batch_offset(tf.shape(part)[0])
     return draw(part, tf.convert_to_tensor(seed), offset)
 
-  for sizes in ((5, 3), (1, 7)):
-    parts = _run(_mirrored(2), step, _split(logits, sizes))
-    np.testing.assert_array_equal(np.concatenate(parts), expected)
+  parts = _run(_mirrored(2), step, _split(logits, sizes))
+  np.testing.assert_array_equal(np.concatenate(parts), expected)

@@ -9,6 +9,7 @@ import pytest
 
 import pgates
 from pgates.networks import network_files
+from tests.helpers import parameters
 from tests.helpers import residual_networks
 
 layers = keras.layers
@@ -51,7 +52,9 @@ def _build(path, **options):
   return network_files.build(path, 10, **options)
 
 
-@pytest.mark.parametrize("scaling", BY_HAND)
+@pytest.mark.parametrize(
+    "scaling", parameters.slow_but(["torch", "caffe"], BY_HAND)
+)
 def test_images_are_scaled_as_the_network_was_trained(scaling, toy):
   network, path = toy
   model = _build(path, input_scaling=scaling)
@@ -69,7 +72,9 @@ def test_scalings_are_those_of_the_channels():
   assert network_files.scalings(1) == ["pixels", "unit", "tf"]
 
 
-@pytest.mark.parametrize("gate", ["none", "dependent"])
+@pytest.mark.parametrize(
+    "gate", [pytest.param("none", marks=pytest.mark.slow), "dependent"]
+)
 def test_it_is_saved_and_loaded_with_its_scaling(gate, toy, tmp_path):
   model = _build(toy[1], input_scaling="torch", gate=gate)
   model.save(tmp_path / "model.keras")
@@ -109,7 +114,9 @@ def test_every_layer_is_trained_and_batch_norms_average_as_ours(toy):
 
 @pytest.mark.parametrize(
     "layer",
-    [layers.Rescaling(1 / 255), layers.Normalization(mean=3, variance=2)],
+    parameters.slow_after(
+        1, [layers.Rescaling(1 / 255), layers.Normalization(mean=3, variance=2)]
+    ),
 )
 def test_network_that_scales_images_itself_takes_pixels(layer, toy, tmp_path):
   images = keras.Input((8, 8, 3))
@@ -139,7 +146,7 @@ def test_network_of_any_size_takes_the_size_of_the_images(tmp_path):
   )
 
 
-@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("nested", parameters.slow_after(1, [False, True]))
 def test_new_head_is_fresh_and_the_rest_is_kept(nested, toy, tmp_path):
   network, path = toy
   if nested:

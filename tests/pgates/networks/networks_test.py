@@ -17,7 +17,14 @@ _BLOCKS = {
 }
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "cifar_resnet8"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18",
+        pytest.param("resnet50", marks=pytest.mark.slow),
+        "cifar_resnet8",
+    ],
+)
 def test_network_is_the_one_of_the_name(name):
   size = 32 if name.startswith("resnet") else 8
   model = pgates.build_network(

@@ -1,11 +1,14 @@
 """Tests of pgates/networks/resnet.py."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import pgates
+from tests.helpers import parameters
 
 SMALL = (8, 8, 3)
 KINDS = ("dependent", "independent", "stochastic_depth", "none")
@@ -40,15 +43,9 @@ def assert_equal_outputs(received, expected, **tolerance):
     )
 
 
-LARGE = (pgates.ResNet101, pgates.ResNet152)
-
-
 @pytest.mark.parametrize(
     "make",
-    [
-        pytest.param(f, marks=[pytest.mark.slow] if f in LARGE else [])
-        for f in PARAMETERS
-    ],
+    parameters.slow_but([pgates.ResNet18, pgates.ResNet50], PARAMETERS),
     ids=lambda f: f.__name__,
 )
 def test_ungated_network_has_the_published_number_of_parameters(make):
@@ -73,6 +70,7 @@ def test_dependent_gates_cost_what_the_reference_says(
   assert gates == two_logits - 17 * num_gates
 
 
+@pytest.mark.slow
 def test_cifar_resnet110_has_54_gates_of_one_parameter():
   model = pgates.CifarResNet(110, gate="independent", input_shape=SMALL)
   assert model.output["gates"].shape == (None, 54)
@@ -81,8 +79,13 @@ def test_cifar_resnet110_has_54_gates_of_one_parameter():
   assert num_trainable(model) == 1_727_962 + projections + 54
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    "training, kind",
+    parameters.slow_but(
+        [(True, "dependent"), (False, "none"), (True, "stochastic_depth")],
+        itertools.product([False, True], KINDS),
+    ),
+)
 def test_outputs_have_the_documented_shapes_and_types(kind, training):
   model = pgates.CifarResNet(14, 7, gate=kind, input_shape=SMALL)
   outputs = model(images(5), training=training)
@@ -165,8 +168,13 @@ def test_misspelt_argument_is_refused():
     pgates.ResNet18(10, gates="none")
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind, compiled",
+    parameters.slow_but(
+        [("dependent", True), ("stochastic_depth", False)],
+        itertools.product(KINDS, [True, False]),
+    ),
+)
 def test_keras_file_holds_the_whole_model(kind, compiled, tmp_path):
   model = pgates.CifarResNet(
       8, 3, gate=kind, input_shape=SMALL, always_open=(1,)
@@ -207,7 +215,7 @@ def test_one_seed_gives_identical_models_and_gates():
   def make(seed):
     keras.utils.set_random_seed(seed)
     model = pgates.CifarResNet(
-        14,
+        8,
         gate=lambda i, n: pgates.DataDependentGate(initial_probability=0.5),
         input_shape=SMALL,
     )

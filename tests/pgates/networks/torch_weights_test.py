@@ -31,13 +31,22 @@ def make(network, shape, **kwargs):
   )
 
 
-@pytest.fixture(name="small")
-def fixture_small():
-  """An 8-layer gated network and a state that fits it."""
+@pytest.fixture(name="fresh", scope="module")
+def fixture_fresh():
+  """An 8-layer gated network, its first weights, and a state that fits it."""
   state = torch_states.random_state(
       torch_states.LAYOUTS[pgates.CifarResNet], gates=True
   )
-  return make(pgates.CifarResNet, (8, 8, 3)), state
+  model = make(pgates.CifarResNet, (8, 8, 3))
+  return model, model.get_weights(), state
+
+
+@pytest.fixture(name="small")
+def fixture_small(fresh):
+  """The network as it was at first, and a state to be changed."""
+  model, weights, state = fresh
+  model.set_weights(weights)
+  return model, dict(state)
 
 
 def test_golden_network_decides_and_classifies_as_the_reference():
@@ -53,7 +62,10 @@ def test_golden_network_decides_and_classifies_as_the_reference():
   )
 
 
-@pytest.mark.parametrize("network", [pgates.ResNet18, pgates.ResNet50])
+@pytest.mark.parametrize(
+    "network",
+    [pgates.ResNet18, pytest.param(pgates.ResNet50, marks=pytest.mark.slow)],
+)
 def test_ungated_torchvision_state_gives_the_same_logits(network):
   state = torch_states.random_state(torch_states.LAYOUTS[network])
   model = make(network, torch_states.LARGE, gate="none")

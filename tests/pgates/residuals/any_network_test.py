@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import pgates
+from tests.helpers import parameters
 from tests.helpers import residual_networks as networks
 from tests.helpers import toys
 
@@ -65,7 +66,9 @@ def test_several_outputs_keep_names_losses_and_values():
   assert np.isfinite(history["loss"][0]) and "macs" in history
 
 
-@pytest.mark.parametrize("strategy", ["map", "ensemble:2", "prune:0.5"])
+@pytest.mark.parametrize(
+    "strategy", parameters.slow_after(1, ["map", "ensemble:2", "prune:0.5"])
+)
 def test_several_outputs_take_strategies(strategy):
   gated = pgates.gate_residuals(_two_heads(), gate="independent")
   losses = {"class": _SPARSE(), "box": keras.losses.MeanSquaredError()}
@@ -163,26 +166,30 @@ def test_frozen_batch_norm_keeps_its_statistics():
   assert np.any(np.asarray(norms[1].moving_mean) != before[1])
 
 
-def test_sizes_that_are_not_fixed_train_and_route():
-  model = networks.toy(size=None)
-  gated = pgates.gate_residuals(model)
+def test_sizes_that_are_not_fixed_have_no_macs():
+  gated = pgates.gate_residuals(networks.toy(size=None))
   assert len(pgates.gated_blocks(gated)) == 4
   with pytest.raises(ValueError, match="share='macs'.*share='gates'"):
     gated.compile("sgd", rate_loss=pgates.TargetRateLoss(0.5, share="macs"))
+  with pytest.raises(ValueError, match="size that is not fixed"):
+    _ = gated.macs
+
+
+@pytest.mark.slow
+def test_sizes_that_are_not_fixed_train_and_route():
+  gated = pgates.gate_residuals(networks.toy(size=None))
   gated.compile("sgd", rate_loss=pgates.TargetRateLoss(0.5))
+  masked = pgates.with_strategy(gated, "map")
+  routed = pgates.with_strategy(gated, "map", execution="routed")
   for size in (8, 12):
     images = np.random.default_rng(0).uniform(size=(4, size, size, 3))
     logs = gated.train_on_batch(images, np.arange(4), return_dict=True)
     assert np.isfinite(logs["loss"]) and "macs" not in logs
-    masked = pgates.with_strategy(gated, "map")(images)
-    routed = pgates.with_strategy(gated, "map", execution="routed")(images)
     np.testing.assert_allclose(
-        routed["logits"], masked["logits"], rtol=1e-4, atol=1e-5
+        routed(images)["logits"], masked(images)["logits"], rtol=1e-4, atol=1e-5
     )
   names = gated.metrics_names
   assert len(gated.evaluate(images, np.arange(4), verbose=0)) == len(names)
-  with pytest.raises(ValueError, match="size that is not fixed"):
-    _ = gated.macs
 
 
 def test_mixed_precision_keeps_variables_and_rounds_alike():
@@ -202,6 +209,7 @@ def test_mixed_precision_keeps_variables_and_rounds_alike():
   assert np.isfinite(gated.train_on_batch(images, np.arange(5))[0])
 
 
+@pytest.mark.slow
 def test_two_replicas_train_it_as_one_does():
   def trained(scope):
     with scope():

@@ -286,7 +286,7 @@ def test_weights_may_be_loaded_before_or_after(toy, tmp_path):
   )
 
 
-_QUICK = ("map", "ensemble:5")
+_QUICK = ("map", "prune:0.5")
 
 
 @pytest.mark.parametrize(

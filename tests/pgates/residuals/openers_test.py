@@ -124,7 +124,14 @@ def test_blocks_of_an_opened_layer_have_names_that_stay():
   assert found[3].macs == 4 * (6 * 8 + 8 * 6)
 
 
-@pytest.mark.parametrize("skip", [(), NAMES[1:], NAMES[:1] + NAMES[2:3]])
+@pytest.mark.parametrize(
+    "skip",
+    [
+        NAMES[:1] + NAMES[2:3],
+        pytest.param((), marks=pytest.mark.slow),
+        pytest.param(NAMES[1:], marks=pytest.mark.slow),
+    ],
+)
 def test_all_open_is_the_given_network_bit_for_bit(skip, tmp_path):
   model = _model()
   gated = pgates.gate_residuals(model, openers=OPENERS, skip=skip, min_share=0)

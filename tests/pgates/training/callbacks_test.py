@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import pgates
+from tests.helpers import parameters
 
 TARGET = 0.25
 IMAGES = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32)
@@ -108,7 +109,9 @@ def test_temperature_is_that_of_the_first_step_of_an_execution():
   assert record.temperatures == [[2.0] * 2, [4.0] * 2]
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize(
+    "value", [0.0, *parameters.slow_after(0, [-1.0, float("nan")])]
+)
 def test_temperature_that_is_not_positive_is_refused(value):
   schedule = lambda step: 1.0 if step < 2 else value  # noqa: E731
   with pytest.raises(ValueError, match=f"positive.*{value} at step 2"):

@@ -1,10 +1,13 @@
 """Tests of pgates/training/listed_logs.py."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 
 import pgates
+from tests.helpers import parameters
 
 IMAGES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 LABELS = {
@@ -48,25 +51,34 @@ def _model():
   return pgates.GatedModel(inputs, outputs)
 
 
+SETTINGS = {
+    "nothing": {},
+    "metrics": {"metrics": ["accuracy", TOP]},
+    "weighted": {"weighted_metrics": ["accuracy"]},
+    "twice": {"metrics": [ENTROPY], "weighted_metrics": [ENTROPY, "accuracy"]},
+    "losses": {"loss": BOTH},
+    "each": {"loss": BOTH, "metrics": EACH},
+    "side": {"loss": BOTH, "metrics": {"side": [ENTROPY, TOP]}},
+    "all": {"loss": BOTH, "metrics": EACH, "weighted_metrics": EACH},
+    "extremes": {"metrics": [Extremes()]},
+}
+
+
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"metrics": ["accuracy", TOP]},
-        {"weighted_metrics": ["accuracy"]},
-        {"metrics": [ENTROPY], "weighted_metrics": [ENTROPY, "accuracy"]},
-        {"loss": BOTH},
-        {"loss": BOTH, "metrics": EACH},
-        {"loss": BOTH, "metrics": {"side": [ENTROPY, TOP]}},
-        {"loss": BOTH, "metrics": EACH, "weighted_metrics": EACH},
-        {"metrics": [Extremes()]},
-    ],
+    "method, name",
+    parameters.slow_but(
+        [
+            *(("evaluate", "twice"), ("evaluate", "all")),
+            *(("test", "all"), ("test", "side")),
+            *(("train", "all"), ("train", "extremes")),
+        ],
+        itertools.product(["evaluate", "test", "train"], SETTINGS),
+    ),
 )
-@pytest.mark.parametrize("method", ["evaluate", "test", "train"])
-def test_names_and_values_are_in_one_order(settings, method):
+def test_names_and_values_are_in_one_order(method, name):
   model = _model()
   # A step that changes nothing, so that all calls see the same network.
-  settings = {"loss": CROSS_ENTROPY, **settings}
+  settings = {"loss": CROSS_ENTROPY, **SETTINGS[name]}
   model.compile(keras.optimizers.SGD(0.0), run_eagerly=True, **settings)
   labels = LABELS if isinstance(settings["loss"], dict) else LABELS["logits"]
   call = {

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import pgates
+from tests.helpers import parameters
 from tests.helpers import toys
 
 NUM_CLASSES = 4
@@ -125,9 +126,16 @@ def assert_logs(logs, expected):
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight")
 LOSSES = [
     (None, 0.0, LABELS, "sum_over_batch_size"),
-    *((SPARSE, 0.0, LABELS[:, None], reduction) for reduction in REDUCTIONS),
-    *((CATEGORICAL, 0.0, ONE_HOT, reduction) for reduction in REDUCTIONS),
-    *((CATEGORICAL, 0.2, ONE_HOT, reduction) for reduction in REDUCTIONS),
+    *parameters.slow_after(
+        1, [(SPARSE, 0.0, LABELS[:, None], each) for each in REDUCTIONS]
+    ),
+    *parameters.slow_after(
+        0, [(CATEGORICAL, 0.0, ONE_HOT, each) for each in REDUCTIONS]
+    ),
+    pytest.param(
+        CATEGORICAL, 0.2, ONE_HOT, REDUCTIONS[0], marks=pytest.mark.slow
+    ),
+    *((CATEGORICAL, 0.2, ONE_HOT, each) for each in REDUCTIONS[1:]),
 ]
 
 
@@ -162,7 +170,7 @@ def test_logs_of_a_step_follow_from_its_gates(
 
 
 def test_logs_of_an_epoch_are_means_over_its_examples():
-  model = compiled_model()
+  model = compiled_model(run_eagerly=True)
   logs = model.evaluate(
       IMAGES, LABELS, sample_weight=WEIGHTS, batch_size=8, verbose=0
   )
@@ -183,7 +191,9 @@ def test_logs_of_an_epoch_are_means_over_its_examples():
   assert_logs(logs, expected)
 
 
-@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize(
+    "weights", [pytest.param(None, marks=pytest.mark.slow), WEIGHTS]
+)
 def test_step_goes_down_the_gradient_of_task_and_rate(weights):
   model = small_model()
   model.compile(
@@ -212,6 +222,7 @@ def test_step_goes_down_the_gradient_of_task_and_rate(weights):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "target", [0.0, pytest.param(1.0, marks=pytest.mark.slow)]
 )
@@ -231,7 +242,9 @@ def test_rate_loss_alone_moves_the_gates_to_the_target(target):
 
 def test_weight_of_the_rate_loss_may_be_a_schedule(tmp_path):
   schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.0, 9.0])
-  model = compiled_model(rate_loss=pgates.TargetRateLoss(0.0, weight=schedule))
+  model = compiled_model(
+      rate_loss=pgates.TargetRateLoss(0.0, weight=schedule), num_blocks=1
+  )
   blocks = pgates.gated_blocks(model)
   variables = [v for block in blocks for v in block.gate.trainable_variables]
 
@@ -258,13 +271,15 @@ def test_weight_of_the_rate_loss_may_be_a_schedule(tmp_path):
 
 
 def test_without_rate_loss_there_is_none():
-  model = compiled_model(rate_loss=None)
+  model = compiled_model(rate_loss=None, run_eagerly=True)
   logs = model.train_on_batch(IMAGES, LABELS, return_dict=True)
   assert logs["rate_loss"] == 0.0
   assert logs["loss"] == logs["task_loss"]
 
 
-@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize(
+    "run_eagerly", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_regularisation_counts_once(run_eagerly):
   model = small_model(regularizer=keras.regularizers.L2(0.5))
   model.compile(keras.optimizers.SGD(0.0), run_eagerly=run_eagerly)
@@ -313,6 +328,7 @@ def fixture_reference():
   return fitted(DATASET)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "way",
     [
@@ -352,6 +368,7 @@ def test_every_way_to_fit_is_the_same_training(way, reference):
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_compiled_by_xla_it_trains_evaluates_and_predicts():
   model = compiled_model(num_blocks=1, jit_compile=True)
   plain = compiled_model(num_blocks=1, run_eagerly=True)
@@ -392,6 +409,7 @@ def test_further_metrics_see_labels_and_logits_and_some_the_weights():
   model = compiled_model(
       metrics=["sparse_categorical_accuracy", "accuracy", top("top2")],
       weighted_metrics=["accuracy", top("weighted_top2")],
+      run_eagerly=True,
   )
   logs = model.evaluate(
       IMAGES, LABELS, sample_weight=WEIGHTS, verbose=0, return_dict=True
@@ -413,10 +431,10 @@ def test_further_metrics_see_labels_and_logits_and_some_the_weights():
 
 def test_options_of_compile_that_would_do_nothing_are_refused():
   with pytest.raises(TypeError, match="loss_scale"):
-    compiled_model(loss_scale=2.0)
+    compiled_model(num_blocks=1, loss_scale=2.0)
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", parameters.slow_after(0, [1]) + [2])
 def test_lists_of_logs_are_in_the_order_of_their_names(times):
   model = compiled_model(metrics=["sparse_top_k_categorical_accuracy"])
   for _ in range(times - 1):
@@ -438,12 +456,14 @@ def test_keras_file_restores_all_of_training(tmp_path):
       rate_loss=rate_loss,
       metrics=[keras.metrics.TopKCategoricalAccuracy(k=2, name="top2")],
       steps_per_execution=2,
+      run_eagerly=True,
   )
-  fit = {"shuffle": False, "batch_size": 6, "verbose": 0}
+  fit = {"shuffle": False, "batch_size": 10, "verbose": 0}
   model.fit(IMAGES, ONE_HOT, **fit)
   model.save(tmp_path / "model.keras")
   restored = keras.models.load_model(tmp_path / "model.keras")
 
+  restored.run_eagerly = True
   assert isinstance(restored, pgates.GatedModel)
   assert restored.rate_loss.get_config() == rate_loss.get_config()
   assert restored.task_loss.get_config() == loss.get_config()
@@ -454,12 +474,12 @@ def test_keras_file_restores_all_of_training(tmp_path):
       model.optimizer.variables, restored.optimizer.variables, strict=True
   ):
     np.testing.assert_array_equal(ours, theirs)
-  assert restored.optimizer.iterations == 4
+  assert restored.optimizer.iterations == 2
 
   histories = []
   for each in (model, restored):
     pgates.seed_gates(each, 7)
-    histories.append(each.fit(IMAGES, ONE_HOT, epochs=2, **fit).history)
+    histories.append(each.fit(IMAGES, ONE_HOT, **fit).history)
   assert histories[0] == histories[1]
   for ours, theirs in zip(
       model.get_weights(), restored.get_weights(), strict=True
@@ -491,6 +511,7 @@ def fixture_policy(request):
   keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_and_reloads(policy, tmp_path):
   model = compiled_model(num_blocks=1)
   scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
@@ -507,6 +528,7 @@ def test_mixed_precision_trains_and_reloads(policy, tmp_path):
 
   model.save(tmp_path / "model.keras")
   restored = keras.models.load_model(tmp_path / "model.keras")
+  restored.run_eagerly = True
   assert type(restored.optimizer) is type(model.optimizer)
   if scaled:
     assert isinstance(restored.optimizer.inner_optimizer, pgates.CoupledSGD)
@@ -517,6 +539,7 @@ def test_mixed_precision_trains_and_reloads(policy, tmp_path):
   assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
 @pytest.mark.usefixtures("policy")
@@ -549,7 +572,7 @@ def test_model_may_have_two_inputs():
   flat = keras.layers.Dense(6)(keras.layers.Flatten()(second))
   outputs = gated_layers(keras.layers.Add()([first, flat]), num_blocks=1)
   model = pgates.GatedModel({"first": first, "second": second}, outputs)
-  model.compile("sgd", rate_loss=RATE_LOSS)
+  model.compile("sgd", rate_loss=RATE_LOSS, run_eagerly=True)
   data = {"first": IMAGES, "second": IMAGES[:, :4].reshape(-1, 2, 2)}
   before = model.get_layer("classifier").kernel.numpy()
   history = model.fit(data, LABELS, batch_size=8, verbose=0).history
@@ -571,7 +594,7 @@ def test_nested_blocks_train_and_count():
   targets = pgates.TargetRateLoss([0.5, 0.5, 1], kind="per_layer")
   with pytest.raises(ValueError, match="these have a gate.*block2"):
     model.compile("sgd", rate_loss=targets)
-  model.compile("sgd", rate_loss=RATE_LOSS)
+  model.compile("sgd", rate_loss=RATE_LOSS, run_eagerly=True)
   logs = model.train_on_batch(IMAGES, LABELS, return_dict=True)
   assert model.macs.branches == (24, 36, 48)
   assert 24 + 63 <= logs["macs"] <= 24 + 63 + 108
@@ -580,7 +603,7 @@ def test_nested_blocks_train_and_count():
 def test_target_of_one_is_for_blocks_without_a_gate():
   rate_loss = pgates.TargetRateLoss([1, 0.5, 1.0], kind="per_layer")
   model = small_model(gated=(1,))
-  model.compile("sgd", rate_loss=rate_loss)
+  model.compile("sgd", rate_loss=rate_loss, run_eagerly=True)
   logs = model.train_on_batch(IMAGES, LABELS, return_dict=True)
   rates = model.gate_open_rates.result().numpy()
   assert rates[0] == rates[2] == 1.0

@@ -1,11 +1,14 @@
 """Tests of pgates/training/optimizers.py, against PyTorch's SGD in NumPy."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import pgates
+from tests.helpers import parameters
 
 NUM_STEPS = 5
 
@@ -61,17 +64,31 @@ def apply_all(optimizer, variables, gradients):
     )
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("nesterov", [False, True])
+DECAYS = [  # And the gates' multiplier and decay.
+    (0.0, 1.0, None),
+    (0.3, 1.0, None),
+    (0.3, 5.0, None),
+    (0.3, 0.5, 0.0),
+    (0.0, 2.0, 0.7),
+]
+
+
 @pytest.mark.parametrize(
-    "decay, multiplier, gate_decay",
-    [
-        (0.0, 1.0, None),
-        (0.3, 1.0, None),
-        (0.3, 5.0, None),
-        (0.3, 0.5, 0.0),
-        (0.0, 2.0, 0.7),
-    ],
+    "decay, multiplier, gate_decay, nesterov, momentum",
+    parameters.slow_but(
+        [
+            (0.3, 1.0, None, False, 0.9),
+            (0.3, 5.0, None, True, 0.9),
+            (0.3, 0.5, 0.0, True, 0.9),
+            (0.0, 2.0, 0.7, False, 0.0),
+        ],
+        [
+            (*decay, nesterov, momentum)
+            for decay, nesterov, momentum in itertools.product(
+                DECAYS, [False, True], [0.0, 0.9]
+            )
+        ],
+    ),
 )
 def test_steps_are_those_of_torch(
     momentum, nesterov, decay, multiplier, gate_decay
@@ -137,7 +154,7 @@ def test_coupled_decay_is_l2_regularisation():
   assert np.abs(finals[0] - finals[2]).max() > 0.1
 
 
-@pytest.mark.parametrize("num_replicas", [2, 4])
+@pytest.mark.parametrize("num_replicas", parameters.slow_after(1, [2, 4]))
 def test_replicas_step_as_one_device(num_replicas):
   model = gated_model()
   gradients = random_gradients(model.trainable_variables)
@@ -222,8 +239,19 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("reloaded", [False, True])
+@pytest.mark.parametrize(
+    "reloaded, name",
+    parameters.slow_but(
+        [
+            (False, "dependent ResNet"),
+            (False, "independent ResNet"),
+            (False, "ungated"),
+            (True, "auto-named dependent"),
+            (True, "named"),
+        ],
+        itertools.product([False, True], MODELS),
+    ),
+)
 def test_variables_of_gates_and_no_others_are_known(name, reloaded, tmp_path):
   model = MODELS[name]()
   if reloaded:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import pgates
+from tests.helpers import parameters
 
 GENERATOR = np.random.default_rng(0)
 # The last of three batches of 8 has 1 example: replicas are left empty.
@@ -107,6 +108,7 @@ def fixture_alone():
   return trained(1, validate=True)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_evaluate_and_predict_as_one_device(alone):
   many = trained(2, validate=True)
   assert_same_training(alone, many)
@@ -156,7 +158,9 @@ class SignGate(pgates.Gate):
     return 100.0 * tf.sign(inputs[:, 0, 0, 0])
 
 
-@pytest.mark.parametrize("num_replicas", [1, 2])
+@pytest.mark.parametrize(
+    "num_replicas", [pytest.param(1, marks=pytest.mark.slow), 2]
+)
 def test_rate_is_that_of_the_global_batch(num_replicas):
   """One replica's gates are all open, the other's all closed: no penalty."""
   with strategy_of(num_replicas).scope():
@@ -179,7 +183,9 @@ def test_rate_is_that_of_the_global_batch(num_replicas):
   assert history["macs"] == [72 * 3 + branch / 2]
 
 
-@pytest.mark.parametrize("num_replicas", [1, 2])
+@pytest.mark.parametrize(
+    "num_replicas", [1, pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_gradient_of_the_rate_is_that_of_the_global_batch(num_replicas):
   def gate(index):
     del index
@@ -245,7 +251,9 @@ class CountDraws(keras.callbacks.Callback):
 FLAT = GENERATOR.normal(size=(12, 4)).astype(np.float32)
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 3, 50])
+@pytest.mark.parametrize(
+    "steps_per_execution", parameters.slow_but([3], [1, 3, 50])
+)
 def test_incomplete_execution_makes_no_step_without_data(steps_per_execution):
   model = flat_model(steps_per_execution=steps_per_execution)
   pgates.seed_gates(model, 0)

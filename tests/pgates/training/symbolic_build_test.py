@@ -25,6 +25,7 @@ def test_keras_alone_cannot_split_its_first_batch_unevenly():
     model.fit(np.ones((7, 4)), np.ones((7, 1)), batch_size=7, verbose=0)
 
 
+@pytest.mark.slow
 def test_batch_is_split_unevenly():
   with two_replicas().scope():
     inputs = keras.Input((4,))

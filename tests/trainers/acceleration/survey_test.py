@@ -32,10 +32,13 @@ def test_blocks_and_the_time_it_takes_are_told(dataset, tmp_path):
   assert found.image_size == 8
 
 
-def test_size_that_is_given_stays(dataset, tmp_path):
+@pytest.mark.parametrize(
+    "size", [12, pytest.param(None, marks=pytest.mark.slow)]
+)
+def test_size_that_is_given_stays(size, dataset, tmp_path):
   network = residual_networks.inverted_residuals(None)
-  assert _survey(network, dataset, tmp_path).image_size is None
-  assert _survey(network, dataset, tmp_path, image_size=12).image_size == 12
+  found = _survey(network, dataset, tmp_path, image_size=size)
+  assert found.image_size == size
 
 
 @pytest.mark.parametrize(

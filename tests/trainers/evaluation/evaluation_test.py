@@ -1,6 +1,7 @@
 """Tests of `trainers.evaluation`, on gates that differ between examples."""
 
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -8,8 +9,11 @@ import pytest
 import tensorflow as tf
 
 import pgates
+from tests.helpers import parameters
 from tests.helpers import training_runs
 from trainers.evaluation import evaluation
+
+pytestmark = pytest.mark.usefixtures("eagerly")
 
 _NUM_TEST = 60
 
@@ -85,8 +89,15 @@ def _assert_result(actual, expected):
     np.testing.assert_allclose(actual[name], value, rtol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("execution", ["masked", "routed"])
-@pytest.mark.parametrize("strategy", ["map", "threshold:0.3", "always_open"])
+@pytest.mark.parametrize(
+    "strategy, execution",
+    parameters.slow_but(
+        [("map", "masked"), ("threshold:0.3", "routed")],
+        itertools.product(
+            ["map", "threshold:0.3", "always_open"], ["masked", "routed"]
+        ),
+    ),
+)
 def test_result_is_that_of_the_predictions(model, batches, strategy, execution):
   images, labels = _test_data(batches)
   decided = pgates.with_strategy(model, strategy)
@@ -112,6 +123,7 @@ def test_sampled_result_is_the_mean_over_five_seeds(model, batches):
   _assert_result(_evaluate(model, "sampled", batches), expected)
 
 
+@pytest.mark.slow
 def test_ensemble_pays_for_every_pass(model, batches):
   decided = pgates.with_strategy(model, "ensemble:3")
   _, labels = _test_data(batches)
@@ -137,6 +149,15 @@ def test_ensemble_pays_for_every_pass(model, batches):
   assert actual["macs"] > 3 * model.macs.always
 
 
+@pytest.fixture(name="traced")
+def _traced():
+  """For what is computed many times."""
+  tf.config.run_functions_eagerly(False)
+  yield
+  tf.config.run_functions_eagerly(True)
+
+
+@pytest.mark.usefixtures("traced")
 def test_threshold_of_a_budget_is_found_on_validation_data(model, batches):
   result = _evaluate(model, "budget:0.9", batches)
   expected = pgates.budget_threshold(model, 0.9, batches.validation)
@@ -159,6 +180,7 @@ def test_pruned_blocks_are_chosen_on_validation_data(model, batches):
   branches = np.array(model.macs.branches)
   # A pruned block has lost its gate, and so has one that is always open.
   assert result["macs"] == model.macs.fixed + opened @ branches
+  assert result["parameters"] < model.count_params()
 
 
 def test_top_blocks_are_those_open_most_often(model, batches):
@@ -168,6 +190,7 @@ def test_top_blocks_are_those_open_most_often(model, batches):
   assert result["gate_patterns"] == 1
 
 
+@pytest.mark.slow
 def test_result_stands_under_the_text_that_was_given(model, batches):
   strategies = evaluation.parse(["threshold:.30", "threshold:0.3"])
   results = dict(evaluation.evaluate(model, strategies, batches))
@@ -185,8 +208,8 @@ def _state(model):
         "map",
         pytest.param("sampled", marks=pytest.mark.slow),
         pytest.param("ensemble:2", marks=pytest.mark.slow),
-        "budget:0.9",
-        "top_k:1",
+        pytest.param("budget:0.9", marks=pytest.mark.slow),
+        pytest.param("top_k:1", marks=pytest.mark.slow),
     ],
 )
 def test_model_is_afterwards_as_it_was(model, batches, strategy):

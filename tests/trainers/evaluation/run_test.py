@@ -6,6 +6,7 @@ import pytest
 
 from file_io import artifacts
 from tests.helpers import compared_runs
+from tests.helpers import training_runs
 from trainers.evaluation import options
 from trainers.evaluation import predictions
 from trainers.evaluation import run
@@ -51,10 +52,11 @@ def test_what_is_returned_is_what_is_written(tiny_run, tmp_path, capsys):
 def test_predictions_are_those_that_the_accuracies_are_of(tiny_run, tmp_path):
   for name in ("config.json", "model.keras"):
     shutil.copy(tiny_run / name, tmp_path / name)
-  value = run.evaluate_run(
-      tmp_path,
-      options.Options(strategies=["threshold:0.6", "map"], predictions=True),
-  )
+  with training_runs.eagerly():
+    value = run.evaluate_run(
+        tmp_path,
+        options.Options(strategies=["threshold:0.6", "map"], predictions=True),
+    )
   found = predictions.read(tmp_path / predictions.NAME)
   result = value["strategies"]["threshold:0.6"]
   assert found["test"].right.mean() == pytest.approx(result["accuracy"])

@@ -21,6 +21,8 @@ from trainers.reporting import measurements as report_measurements
 from trainers.reporting import writer as report_writer
 from trainers.training import networks
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 BLOCKS = ["stage1_block0", "stage2_block0", "stage3_block0"]
 
 
@@ -156,7 +158,10 @@ def test_missing_file_is_named_with_what_writes_it(run, name):
     report_writer.write_report(run)
 
 
-@pytest.mark.parametrize("name", ["evaluation.json", "history.jsonl"])
+@pytest.mark.parametrize(
+    "name",
+    ["evaluation.json", pytest.param("history.jsonl", marks=pytest.mark.slow)],
+)
 def test_result_of_another_shape_is_named(run, name):
   (run / name).write_text("[]\n")
   message = rf"{run / name}.*it is \[\], and not an object"

@@ -11,6 +11,8 @@ from tests.helpers import training_runs
 from trainers.training import dry_run
 from trainers.training import networks
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 SMALL = ("--network=cifar_resnet8", "--batch_size=256", "--epochs=3")
 
 

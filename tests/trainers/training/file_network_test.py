@@ -33,7 +33,8 @@ def _train(network, data_dir, workdir, *arguments):
       "--input_scaling=unit",
       *arguments,
   )
-  training.run(config, workdir)
+  with training_runs.eagerly():
+    training.run(config, workdir)
   return pgates.load_model(workdir / "model.keras")
 
 

@@ -1,5 +1,6 @@
 """Tests of `trainers.training.initial_weights`."""
 
+import itertools
 import sys
 import types
 
@@ -10,6 +11,7 @@ from safetensors import numpy as safetensors
 import tensorflow as tf
 
 import pgates
+from tests.helpers import parameters
 from tests.helpers import torch_states
 from tests.helpers import training_runs
 from trainers.training import initial_weights
@@ -49,7 +51,9 @@ def ungated(tmp_path_factory):
   return model, path
 
 
-@pytest.mark.parametrize("of_workdir", [False, True])
+@pytest.mark.parametrize(
+    "of_workdir", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_initial_weights_are_those_of_the_other_network(ungated, of_workdir):
   source, path = ungated
   model = _network()
@@ -211,10 +215,18 @@ def _write(state, path, monkeypatch):
 SUFFIXES = (".npz", ".safetensors", ".pth", ".tar")
 
 
-@pytest.mark.parametrize("gate", ["none", "dependent", "independent"])
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    "suffix, gate",
+    parameters.slow_but(
+        [
+            *((".npz", "none"), (".safetensors", "dependent")),
+            *((".pth", "independent"), (".tar", "dependent")),
+        ],
+        itertools.product(SUFFIXES, ["none", "dependent", "independent"]),
+    ),
+)
 def test_open_gates_leave_the_ungated_source(
-    gate, suffix, tmp_path, monkeypatch
+    suffix, gate, tmp_path, monkeypatch
 ):
   state = _state(gates=False)
   path = _write(state, tmp_path / f"source{suffix}", monkeypatch)
@@ -232,6 +244,7 @@ def test_open_gates_leave_the_ungated_source(
     np.testing.assert_array_equal(new, old)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network", ["resnet18", pytest.param("resnet50", marks=pytest.mark.slow)]
 )

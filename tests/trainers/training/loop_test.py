@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from file_io import artifacts
 from file_io import scratch
+from tests.helpers import parameters
 from tests.helpers import training_runs
 from trainers.training import loop as loop_lib
 from trainers.training import run_checkpoints
@@ -152,6 +153,7 @@ def test_writer_gets_each_line_and_callbacks_each_event(tmp_path, whole):
   assert events == [*expected, "end"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [
@@ -175,6 +177,7 @@ def test_stopped_run_continues_as_one_never_stopped(tmp_path, whole, step):
   _assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_stop_during_validation_ends_the_epoch_first(tmp_path, whole):
   def stop(loop):
     return [_Call("on_test_begin", 1, loop.request_stop)]
@@ -186,6 +189,7 @@ def test_stop_during_validation_ends_the_epoch_first(tmp_path, whole):
   _assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "event, count",
     [
@@ -226,6 +230,7 @@ def test_killed_run_continues_at_a_checkpoint_within_the_epoch(tmp_path, whole):
   _assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_checkpoints_within_an_epoch_come_every_so_many_steps(
     tmp_path, monkeypatch
 ):
@@ -260,7 +265,11 @@ WRITES = [
     [True, pytest.param(False, marks=pytest.mark.slow)],
     ids=["before", "after"],
 )
-@pytest.mark.parametrize("owner, name", WRITES, ids=[n for _, n in WRITES])
+@pytest.mark.parametrize(
+    "owner, name",
+    parameters.slow_but(WRITES[-1:], WRITES),
+    ids=[n for _, n in WRITES],
+)
 def test_run_killed_at_a_write_continues_as_one_never_killed(
     tmp_path, whole, monkeypatch, owner, name, before
 ):
@@ -282,6 +291,7 @@ def test_run_killed_at_a_write_continues_as_one_never_killed(
   _assert_same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_run_killed_while_removing_an_old_checkpoint_continues(
     tmp_path, whole, monkeypatch
 ):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pgates
+from tests.helpers import parameters
 from tests.helpers import training_runs
 from trainers.training import networks
 
@@ -26,7 +27,8 @@ def _images():
 
 
 @pytest.mark.parametrize(
-    "network, num_blocks", [("cifar_resnet14", 6), ("resnet50", 16)]
+    "network, num_blocks",
+    parameters.slow_after(1, [("cifar_resnet14", 6), ("resnet50", 16)]),
 )
 def test_network_is_the_one_of_the_name(network, num_blocks):
   config = training_runs.config(f"--network={network}")
@@ -66,7 +68,9 @@ def test_gates_on_trained_weights_start_open(arguments, probability):
     assert gate.initial_probability == pytest.approx(probability, abs=5e-3)
 
 
-@pytest.mark.parametrize("gate", ["dependent", "independent"])
+@pytest.mark.parametrize(
+    "gate", parameters.slow_after(1, ["dependent", "independent"])
+)
 def test_options_reach_the_gates(gate):
   model = _network(
       f"--gate={gate}", "--temperature=0.5", "--initial_probability=0.25"
@@ -85,7 +89,10 @@ def test_initial_probability_is_that_of_the_kind_unless_given():
 
 @pytest.mark.parametrize(
     "normalization, expected",
-    [("unit", [1 / 255]), ("none", None), ("imagenet", [1 / 255 / 0.229])],
+    parameters.slow_but(
+        [("imagenet", [1 / 255 / 0.229])],
+        [("unit", [1 / 255]), ("none", None), ("imagenet", [1 / 255 / 0.229])],
+    ),
 )
 def test_images_are_normalised(normalization, expected):
   config = training_runs.config(f"--normalization={normalization}")

@@ -124,6 +124,7 @@ def test_checkpoints_that_a_worker_does_not_have_are_refused_by_all(
     assert "need the same --workdir, on a disk that they share" in message
 
 
+@pytest.mark.slow
 def test_other_weights_under_the_same_name_are_refused_by_all(
     workers, tmp_path
 ):

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from file_io import artifacts
+from tests.helpers import parameters
 from tests.helpers import training_runs
 from trainers.training import run_checkpoints
 from trainers.training.run_checkpoints import Position
@@ -116,7 +117,16 @@ def test_restored_run_continues_as_the_saved_one(saved):
   assert _state(model) == _state(uninterrupted)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    parameters.slow_but(
+        [
+            *("data flipped", "index empty", "position missing"),
+            *("position null", 'position {"epoch": 9, "step": 3}'),
+        ],
+        DAMAGES,
+    ),
+)
 def test_damaged_checkpoint_is_passed_over_with_a_warning(
     saved, damage, caplog
 ):
@@ -374,7 +384,9 @@ def test_what_cannot_be_removed_does_not_end_the_run(
   assert not leftover.exists()
 
 
-@pytest.mark.parametrize("name", ["seed[1]", "a*b?", "back\\slash"])
+@pytest.mark.parametrize(
+    "name", parameters.slow_after(1, ["seed[1]", "a*b?", "back\\slash"])
+)
 def test_folder_that_tensorflow_takes_for_a_pattern_is_its_own(tmp_path, name):
   """It would not be read, or `seed1` in place of `seed[1]`."""
   model = training_runs.small_model()

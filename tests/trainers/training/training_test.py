@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import signal
 
 import keras
@@ -69,9 +70,8 @@ class Recorder(keras.callbacks.Callback):
 def _small_and_eager():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(networks, "build_network", training_runs.dense_network)
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with training_runs.eagerly():
+      yield
 
 
 @pytest.fixture(autouse=True)
@@ -233,6 +233,7 @@ def test_temperature_falls_to_the_last_step(runs):
   np.testing.assert_allclose(temperatures, [0.75, 0.25], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one(runs):
   pairs = zip(
       training_runs.history(runs("replicas")[0]),
@@ -395,6 +396,7 @@ def test_blocks_count_by_the_times_that_the_run_measured(data_dir, tmp_path):
   assert model.rate_loss.share == times.tolist()
 
 
+@pytest.mark.slow
 def test_ungated_network_runs_all_blocks(data_dir, tmp_path):
   line, model = _one_step(data_dir, tmp_path, "--gate=none")
   assert line["gate_open_rates"] == line["val_gate_open_rates"] == [1.0, 1.0]
@@ -403,6 +405,7 @@ def test_ungated_network_runs_all_blocks(data_dir, tmp_path):
   assert "temperature" not in line
 
 
+@pytest.mark.slow
 def test_stochastic_depth_drops_blocks_only_while_training(data_dir, tmp_path):
   line, _ = _one_step(data_dir, tmp_path, "--gate=stochastic_depth")
   # Survival 0.8: four standard errors over 1,024 examples.
@@ -432,12 +435,14 @@ def test_initial_weights_come_from_the_other_run(
     data_dir, tmp_path, monkeypatch
 ):
   loaded = []
-  monkeypatch.setattr(
-      initial_weights,
-      "load_initial_weights",
-      lambda model, path: loaded.append((type(model), pathlib.Path(path))),
-  )
-  _one_step(data_dir, tmp_path, f"--init_from={tmp_path / 'other'}")
+
+  def load_and_end(model, path):
+    loaded.append((type(model), pathlib.Path(path)))
+    raise loop_lib.Stopped
+
+  monkeypatch.setattr(initial_weights, "load_initial_weights", load_and_end)
+  with pytest.raises(loop_lib.Stopped):
+    _one_step(data_dir, tmp_path, f"--init_from={tmp_path / 'other'}")
   assert loaded == [(pgates.GatedModel, tmp_path / "other")]
 
 
@@ -463,21 +468,23 @@ def test_second_process_in_a_folder_is_refused(data_dir, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_data_that_have_changed_end_the_run(data_dir, tmp_path):
-  _one_step(data_dir, tmp_path)
-  value = artifacts.read_json(tmp_path / "config.json")
+def test_data_that_have_changed_end_the_run(runs, data_dir, tmp_path):
+  folder = shutil.copytree(runs("plain")[0], tmp_path / "run")
+  value = artifacts.read_json(folder / "config.json")
   value["data"]["classes"][3] = "drei"
-  artifacts.write_json(tmp_path / "config.json", value)
+  artifacts.write_json(folder / "config.json", value)
   with pytest.raises(ValueError, match=r"gone: drei; new: 3\)"):
-    _one_step(data_dir, tmp_path)
+    training.run(_config(data_dir, *RUNS["plain"]), folder)
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite_ends_the_run_with_its_name(data_dir, tmp_path):
   config = _config(data_dir, "--learning_rate=1e30", "--epochs=1")
   with pytest.raises(FloatingPointError, match="task_loss is .* at step"):
     training.run(config, tmp_path)
 
 
+@pytest.mark.slow
 def test_run_that_diverges_in_its_last_step_saves_no_network(
     data_dir, tmp_path
 ):
@@ -523,6 +530,7 @@ def _folder_config(path):
   )
 
 
+@pytest.mark.slow
 def test_damaged_images_are_skipped_and_counted(damaged, tmp_path, capsys):
   path, bad = damaged
   # As many are damaged of the validation images.
