@@ -74,27 +74,32 @@ class ComparisonRuns:
         endings.handling(lambda *_: self.request_stop()),
         futures.ThreadPoolExecutor(self._num_jobs) as pool,
     ):
-      by_trial = {}
-      for trial in missing:
-        sources = {*trial.sources.values()} & by_trial.keys()
-        by_trial[trial] = pool.submit(
-            self._run_cell,
-            trial,
-            configs[trial],
-            [by_trial[source] for source in sources],
-        )
-      running = {future: trial for trial, future in by_trial.items()}
       try:
-        for number, future in enumerate(futures.as_completed(running), 1):
-          future.result()
+        for number, trial in enumerate(
+            self._finished(missing, configs, pool), 1
+        ):
           left = (time.monotonic() - start) / number * (len(missing) - number)
           echo(
               f"[{done + number}/{len(self._trials)}] "
-              f"{running[future].name}, about {left / 60:.0f} min left"
+              f"{trial.name}, about {left / 60:.0f} min left"
           )
       except BaseException:
         self.request_stop()
         raise
+
+  def _finished(self, missing, configs, pool):
+    """Runs trials once what they need is there; yields each when it is done."""
+    waiting, running = list(missing), {}
+    while waiting or running:
+      unfinished = {*waiting, *running.values()}
+      ready = [t for t in waiting if not unfinished & {*t.sources.values()}]
+      for trial in ready[: self._num_jobs - len(running)]:
+        waiting.remove(trial)
+        running[pool.submit(self._run_cell, trial, configs[trial])] = trial
+      ended, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
+      for future in ended:
+        future.result()
+        yield running.pop(future)
 
   def request_stop(self) -> None:
     """Lets the runs under way save and end; no other is begun."""
@@ -114,10 +119,8 @@ class ComparisonRuns:
           "--workdir."
       )
 
-  def _run_cell(self, trial, config, sources):
-    """Trains and evaluates, once the runs that it needs are done."""
-    for source in sources:
-      source.result()
+  def _run_cell(self, trial, config):
+    """Trains and evaluates."""
     folder = self._workdir / trial.name
     folder.mkdir(parents=True, exist_ok=True)
     place = [f"--workdir={folder}"]

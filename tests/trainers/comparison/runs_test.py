@@ -256,6 +256,29 @@ def test_a_run_waits_for_the_one_that_it_needs(
   assert starts.count(str(tmp_path / "ungated/seed0")) == 1
 
 
+def test_no_job_waits_while_another_run_could_begin(
+    tmp_path, processes, monkeypatch
+):
+  trials = trials_lib.make_trials(
+      ["ungated", "ungated_longer", "stochastic_depth"], [0.4], [0]
+  )
+  both = threading.Barrier(2, timeout=10)
+
+  def on_start(process):
+    # The first two at a time: the one between needs the first.
+    if not process.arguments.get("init_from") and process.program.endswith(
+        "train"
+    ):
+      both.wait()
+
+  monkeypatch.setattr(processes, "on_start", staticmethod(on_start))
+  runs = comparison_runs.ComparisonRuns(
+      trials, _recipe(), tmp_path, num_recalibration_batches=7, num_jobs=2
+  )
+  runs.run(echo=lambda line: None)
+  assert not both.broken
+
+
 def test_one_job_has_all_cores(tmp_path, processes):
   _runs(tmp_path).run(echo=lambda line: None)
   assert {process.environment for process in processes.started} == {None}
