@@ -21,6 +21,9 @@ LATER = {
     "import_modules": [],
     "validation_share": image_data.SplitShares.validation,
     "test_share": image_data.SplitShares.test,
+    "distill_from": None,
+    "distill_weight": 0.9,
+    "distill_temperature": 4.0,
 }
 # Settings that two runs of the same experiment may differ in.
 LOCATIONS = ("data_dir", "idx_folder")
