@@ -25,6 +25,7 @@ from pgates.layers.confidence_gate import ConfidenceGate
 from pgates.layers.data_dependent_gate import DataDependentGate
 from pgates.layers.data_independent_gate import DataIndependentGate
 from pgates.layers.gates import Gate
+from pgates.layers.hard_concrete_gate import HardConcreteGate
 from pgates.layers.normalization import BatchNormalization
 from pgates.layers.stochastic_depth_gate import StochasticDepthGate
 from pgates.model_files import load_model
@@ -65,6 +66,7 @@ __all__ = [
     "GateOpenRates",
     "GatedModel",
     "GatedResidual",
+    "HardConcreteGate",
     "ModelMacs",
     "ResNet101",
     "ResNet152",

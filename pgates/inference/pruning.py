@@ -70,4 +70,6 @@ def _check_whole(found, *chosen):
 
 def _without_gate(block, *, keep_branch):
   branch = block.branch if keep_branch else None
+  if branch is not None and block.gate is not None:
+    branch = block.gate.opened_branch(branch)
   return block.with_layers(branch, gate=None, shortcut=block.shortcut)

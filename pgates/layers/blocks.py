@@ -153,7 +153,7 @@ class GatedResidual(keras.layers.Layer):
       rule = "sampled" if training else self.gate.default_rule
     rule = gate_rules.parse(rule)
     gates, scales = self.gate.decide(logits, rule=rule, threshold=threshold)
-    if rule.runs_all and not rule.scales:
+    if rule.runs_all and scales is None:
       return self._open(inputs, shortcut), gates, logits
     options = {"activation": self.activation}
     if execution != "masked":

@@ -10,11 +10,13 @@ from collections.abc import Collection
 from pgates.layers import data_dependent_gate
 from pgates.layers import data_independent_gate
 from pgates.layers import gates
+from pgates.layers import hard_concrete_gate
 from pgates.layers import stochastic_depth_gate
 
 KINDS: dict[str, type[gates.Gate]] = {
     "dependent": data_dependent_gate.DataDependentGate,
     "independent": data_independent_gate.DataIndependentGate,
+    "hard_concrete": hard_concrete_gate.HardConcreteGate,
     "stochastic_depth": stochastic_depth_gate.StochasticDepthGate,
 }
 NAMES = (*KINDS, "none")

@@ -96,6 +96,31 @@ def sample(
   References:
     Maddison, Mnih, Teh, arXiv 1611.00712 (binary Concrete).
   """
+  location = sample_logits(
+      logits, temperature=temperature, seed=seed, offset=offset
+  )
+  hard = tf.cast(location > 0, tf.float32)
+  return straight_through(hard, tf.sigmoid(location))
+
+
+def sample_logits(
+    logits: tf.Tensor,
+    *,
+    temperature: float | tf.Tensor,
+    seed: tf.Tensor,
+    offset: int | tf.Tensor = 0,
+) -> tf.Tensor:
+  """Samples the logits of a relaxed Bernoulli, whose sigmoid is its sample.
+
+  Args:
+    logits: as of `sample`.
+    temperature: as of `sample`.
+    seed: as of `sample`.
+    offset: as of `sample`.
+
+  Returns:
+    float32 [batch], `(logits + logistic_noise) / temperature`.
+  """
   logits = tf.cast(logits, tf.float32)
   temperature = tf.cast(temperature, tf.float32)
   # `RelaxedBernoulli.sample()` is the sigmoid of this very variable, but has
@@ -104,10 +129,7 @@ def sample(
   base = tfp.distributions.Logistic(
       loc=tf.pad(logits, [[offset, 0]]) / temperature, scale=1 / temperature
   )
-  location = base.sample(seed=seed)[offset:]
-  location = tf.ensure_shape(location, logits.shape)
-  hard = tf.cast(location > 0, tf.float32)
-  return straight_through(hard, tf.sigmoid(location))
+  return tf.ensure_shape(base.sample(seed=seed)[offset:], logits.shape)
 
 
 @tf.custom_gradient

@@ -190,16 +190,29 @@ class Gate(keras.layers.Layer):
     """
     return inputs, inputs
 
+  def opened_branch(self, branch: keras.layers.Layer) -> keras.layers.Layer:
+    """What stands for a block's branch where it always runs, without a gate.
+
+    Args:
+      branch: of the block.
+
+    Returns:
+      The branch, unless an open gate multiplies it by a number other than 1:
+      then a layer that does so.
+    """
+    return branch
+
   def sample(self, logits: tf.Tensor) -> tf.Tensor:
     """Draws hard gates [batch] with the straight-through gradient."""
-    seed = tf.cast(self.seed_generator.next(), tf.int32)
-    offset = replicas.batch_offset(tf.shape(logits)[0])
-    return gate_ops.sample(
-        logits,
-        temperature=self.current_temperature,
-        seed=seed,
-        offset=offset,
-    )
+    return gate_ops.sample(logits, **self.noise(logits))
+
+  def noise(self, logits: tf.Tensor) -> dict[str, Any]:
+    """Temperature, seed and offset of a call's noise, as of `gate_ops`."""
+    return {
+        "temperature": self.current_temperature,
+        "seed": tf.cast(self.seed_generator.next(), tf.int32),
+        "offset": replicas.batch_offset(tf.shape(logits)[0]),
+    }
 
   def decide(
       self,

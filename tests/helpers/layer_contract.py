@@ -89,6 +89,12 @@ CASES = (
         float32_outputs=(0,),
     ),
     Case(
+        pgates.HardConcreteGate,
+        lambda: {"initial_probability": 0.6, "temperature": 0.5, "seed": 7},
+        shape=(3, 2, 4),
+        float32_outputs=(0,),
+    ),
+    Case(
         pgates.StochasticDepthGate,
         lambda: {"survival_probability": 0.6, "temperature": 0.5, "seed": 7},
         shape=(3, 2, 4),

@@ -23,6 +23,11 @@ METHODS = {
     "per_batch_dependent": {"gate": "dependent", "rate_loss": "per_batch"},
     "per_layer_independent": {"gate": "independent", "rate_loss": "per_layer"},
     "per_batch_independent": {"gate": "independent", "rate_loss": "per_batch"},
+    "hard_concrete": {
+        "gate": "hard_concrete",
+        "rate_loss": "per_batch",
+        "temperature": 2 / 3,
+    },
     # As long again: what training longer gives without gates.
     "ungated_longer": {"gate": "none", "init_from": "ungated"},
     "warm_per_batch_dependent": {
@@ -53,11 +58,11 @@ METHODS = {
         for depth in _DEPTHS
     },
 }
-# Of the recipe's own network, from scratch: the paper's comparison.
+# The paper's comparison.
 USUAL_METHODS = [
-    name
-    for name, own in METHODS.items()
-    if not {*_SOURCES, "network"} & own.keys()
+    *("ungated", "stochastic_depth"),
+    *("per_layer_dependent", "per_batch_dependent"),
+    *("per_layer_independent", "per_batch_independent"),
 ]
 # What a trial sets over the recipe.
 OWN_SETTINGS = ("gate", "rate_loss", "target_rates", "seed")

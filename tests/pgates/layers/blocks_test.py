@@ -42,6 +42,7 @@ def test_every_public_layer_has_a_contract():
       "confidence_gate",
       "data_dependent_gate",
       "data_independent_gate",
+      "hard_concrete_gate",
       "normalization",
       "stochastic_depth_gate",
   }

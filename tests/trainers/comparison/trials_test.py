@@ -113,6 +113,13 @@ def test_plain_networks_of_other_depths_are_methods(method):
   assert trial.is_dense and not trial.is_distilled and method not in METHODS
 
 
+def test_hard_concrete_gates_have_the_papers_temperature():
+  (trial,) = trials_lib.make_trials(["hard_concrete"], [0.4], [0])
+  config = trial.config(_recipe(), "runs")
+  assert (config.gate, config.temperature) == ("hard_concrete", 2 / 3)
+  assert trial.learns_gates and trial.method not in METHODS
+
+
 @pytest.mark.parametrize(
     ("methods", "rates", "seeds", "message"),
     [
