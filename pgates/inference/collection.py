@@ -14,13 +14,17 @@ PerExample = Callable[[dict[str, np.ndarray], Any], dict[str, np.ndarray]]
 class Collector:
   """Runs one network at inference, over one data set or many.
 
-  The graph of the network is traced once, in the first run.
+  The graph of the network is traced once, in the first run, for batches of any
+  size.
 
   Args:
     model: a Keras model with a dictionary of outputs.
   """
 
   def __init__(self, model: keras.Model):
+    inputs = getattr(model, "inputs", None) or []
+    # Where a network has a size of its own for batches, as it is called.
+    self._is_traced = any(each.shape[0] is not None for each in inputs)
     # Not `predict_on_batch`, in which each replica would answer.
     self._forward = tf.function(
         lambda images: model(images, training=False), reduce_retracing=True
@@ -87,6 +91,11 @@ class Collector:
     return [_joined(found) for found in zip(*batches, strict=True)]
 
   def _run(self, inputs):
+    if not (self._is_traced or tf.config.functions_run_eagerly()):
+      # The last batch of a data set may be smaller.
+      specs = keras.tree.map_structure(_of_any_batch, inputs)
+      self._forward.get_concrete_function(specs)
+      self._is_traced = True
     outputs = self._forward(inputs)
     return {name: np.asarray(value) for name, value in outputs.items()}
 
@@ -112,6 +121,11 @@ def collect(
     ValueError: if there is no example, or the data set never ends.
   """
   return Collector(model).collect(dataset, per_example)
+
+
+def _of_any_batch(tensor):
+  tensor = tf.convert_to_tensor(tensor)
+  return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
 
 
 def _unchanged(images):

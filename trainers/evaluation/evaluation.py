@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import pgates
+from pgates.inference import collection
 
 _NUM_SEEDS = 5
 _SHARE = 0.7
@@ -134,9 +135,10 @@ def _evaluate_one(model, strategy, batches, execution, num_batches):
 def _measure(model, test, strategy):
   """Means over seeds, and the deviation of the accuracy."""
   runs = []
+  collector = collection.Collector(model)
   for seed in range(_NUM_SEEDS if strategy.is_random else 1):
     pgates.seed_gates(model, seed)
-    runs.append(_one_run(model, test, strategy.num_passes))
+    runs.append(_one_run(collector, model, test, strategy.num_passes))
   result = {key: np.mean([run[key] for run in runs], axis=0) for key in runs[0]}
   result = {key: value.tolist() for key, value in result.items()}
   if len(runs) > 1:
@@ -145,9 +147,9 @@ def _measure(model, test, strategy):
   return result
 
 
-def _one_run(model, test, passes):
+def _one_run(collector, model, test, passes):
   """One pass over the test examples."""
-  found = pgates.collect(model, test, _per_example(model, passes))
+  found = collector.collect(test, _per_example(model, passes))
   gates = found.pop("gates")
   rates = gates.mean(axis=0).reshape(passes, -1).mean(axis=0)
   return {

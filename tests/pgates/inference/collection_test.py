@@ -34,6 +34,30 @@ def test_outputs_of_all_batches_are_joined_in_order(batch):
   np.testing.assert_array_equal(found["rows"], images)
 
 
+class _Counting(keras.layers.Layer):
+  """Counts how often it is called in Python."""
+
+  count = 0
+
+  def call(self, inputs):
+    self.count += 1
+    return inputs + 1
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_a_network_is_traced_once_whatever_the_sizes_of_batches(batch_size):
+  layer = _Counting()
+  x = keras.Input((3,), batch_size=batch_size)
+  collector = collection.Collector(keras.Model(x, {"more": layer(x)}))
+  layer.count = 0
+  # Of 3, 3 and 1 examples, where the network takes any number.
+  images, data = _data(7 if batch_size is None else 6, 3)
+  for _ in range(2):
+    found = collector.collect(data, lambda outputs, labels: outputs)
+    np.testing.assert_array_equal(found["more"], images + 1)
+  assert layer.count == 1
+
+
 def test_inputs_may_be_changed_and_labels_absent():
   images, data = _data(5, 2, labels=False)
 
