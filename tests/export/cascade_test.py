@@ -115,11 +115,13 @@ def test_served_cascade_asks_the_second_network_of_unsure_inputs(
   )
 
 
+@pytest.mark.slow
 def test_export_is_verified_by_the_same_flags(exported, runs):
   run.run(_options(runs[0], exported, verify_only=True))
 
 
 @pytest.mark.parametrize("drop, left", [(0.0, True), (100.0, False)])
+@pytest.mark.slow
 def test_auto_keeps_the_second_network_if_it_pays(drop, left, runs, tmp_path):
   options = {"gating": ("auto",), "max_accuracy_drop": drop}
   run.run(_options(runs[0], tmp_path, strategy="budget:0.6", **options))

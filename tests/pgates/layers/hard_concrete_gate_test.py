@@ -10,6 +10,7 @@ import pgates
 from pgates.layers import gate_rules
 from pgates.layers import hard_concrete_gate
 from tests.helpers import layer_contract
+from tests.helpers import parameters
 
 SAMPLED = gate_rules.parse("sampled")
 MAP = gate_rules.parse("map")
@@ -126,7 +127,9 @@ def network(log_alphas):
 IMAGES = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
 
 
-@pytest.mark.parametrize("execution", ["masked", "routed"])
+@pytest.mark.parametrize(
+    "execution", parameters.slow_after(1, ["routed", "masked"])
+)
 @pytest.mark.parametrize(
     "strategy", ["map", "always_open", "expected", "prune:0.5", "settled"]
 )

@@ -7,6 +7,7 @@ from scipy import special
 import tensorflow as tf
 
 import pgates
+from tests.helpers import parameters
 
 NUM_CLASSES = 4
 GENERATOR = np.random.default_rng(0)
@@ -55,7 +56,10 @@ def divergence(taught, logits, temperature):
 
 
 @pytest.mark.parametrize(
-    "reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"]
+    "reduction",
+    parameters.slow_after(
+        1, ["mean_with_sample_weight", "sum_over_batch_size", "sum"]
+    ),
 )
 @pytest.mark.parametrize("weight, temperature", [(0.3, 4.0), (1.0, 0.5)])
 def test_loss_is_hintons(weight, temperature, reduction):

@@ -92,7 +92,10 @@ def test_misspelt_flag_is_refused_with_the_right_name(argument, right):
         ("--ema_momentum=1", r"number in the range \[0.0, 0.999999\]"),
         ("--temperature=0", "number >= 0.001"),
         ("--weight_decay=-1", "a non-negative number"),
-        ("--gate=soft", "dependent\\|independent\\|stochastic_depth\\|none"),
+        (
+            "--gate=soft",
+            "dependent\\|independent\\|hard_concrete\\|stochastic_depth\\|none",
+        ),
         ("--preset=imagenet", "cifar10_resnet110\\|cluttered_digits\\|digits"),
         ("--seed=x", "invalid literal"),
     ],
