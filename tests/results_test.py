@@ -4,6 +4,7 @@ import pathlib
 import re
 
 from tests.helpers import result_shapes
+from trainers.comparison import statistics
 from trainers.comparison import table as comparison_table
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -59,6 +60,36 @@ def test_times_of_exports_are_those_of_their_files():
   for name in ("auto", "dynamic"):
     times = [summary["time"][e][name]["mean"] for e in ("served_1", "tflite_1")]
     assert all(f" {time:.2f}" in flowing for time in times)
+
+
+def test_the_network_of_keras_is_as_measured():
+  flowing = " ".join(_TEXT.split("## A network of Keras")[1].split())
+  value = result_shapes.committed("comparison_digits_mobilenet.json")
+
+  def of_method(method, strategy, key):
+    return [
+        cell["strategies"][strategy][key]
+        for cell in sorted(value["cells"], key=lambda cell: cell["seed"])
+        if cell["method"] == method
+    ]
+
+  methods = {"ungated": "always_open", "ungated_longer": "always_open"}
+  methods["warm_per_batch_dependent"] = "map"
+  accuracies = [of_method(*each, "accuracy") for each in methods.items()]
+  for found in accuracies:
+    assert len(found) == 5
+    assert f"{100 * statistics.spread(found)['mean']:.2f} %" in flowing
+  *plain, gated = accuracies
+  for theirs in plain:
+    found = statistics.difference(gated, theirs)
+    mean, low, high = (100 * found[key] for key in ("mean", "low", "high"))
+    assert f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]" in flowing
+  assert f"where {100 * found['detectable']:.1f} points would" in flowing
+  for found in (gated, plain[1]):
+    assert f" {100 * statistics.spread(found)['std']:.1f}" in flowing
+  macs = of_method("warm_per_batch_dependent", "map", "macs")
+  share = 100 * statistics.spread(macs)["mean"] / value["dense_macs"]
+  assert f"at {share:.1f} % of the multiply-adds" in flowing
 
 
 def test_what_gating_costs_in_training_is_as_measured():
