@@ -90,6 +90,14 @@ def test_the_network_of_keras_is_as_measured():
   macs = of_method("warm_per_batch_dependent", "map", "macs")
   share = 100 * statistics.spread(macs)["mean"] / value["dense_macs"]
   assert f"at {share:.1f} % of the multiply-adds" in flowing
+  timed = result_shapes.committed("gated_digits_mobilenet.json")
+  served, batches, lite = (
+      timed["summary"]["time"][engine]["auto"]["mean"]
+      for engine in ("served_1", "served_8", "tflite_1")
+  )
+  assert f"take {served:.2f} of the plain one's" in flowing
+  assert f"{batches:.2f} in batches of 8, and {lite:.2f} as" in flowing
+  assert f"the first {len(timed['seeds'])} of the seeds" in flowing
 
 
 def test_what_gating_costs_in_training_is_as_measured():
