@@ -77,15 +77,10 @@ def finished(folder: pathlib.Path) -> dict[int, list[trials_lib.Trial]]:
   """
   found = {}
   for path in sorted(folder.glob("*/seed*/evaluation.json")):
-    name, seed = path.parts[-3], int(path.parts[-2].removeprefix("seed"))
-    method, _, target = name.rpartition("_")
-    if name in trials_lib.METHODS:
-      trial = trials_lib.Trial(name, None, seed)
-    elif method in trials_lib.METHODS:
-      trial = trials_lib.Trial(method, float(target), seed)
-    else:
-      continue
-    found.setdefault(seed, []).append(trial)
+    name = path.parent.relative_to(folder).as_posix()
+    trial = trials_lib.Trial.of_name(name)
+    if trial is not None:
+      found.setdefault(trial.seed, []).append(trial)
   reference = {seed: trials_lib.Trial(REFERENCE, None, seed) for seed in found}
   return {s: trials for s, trials in found.items() if reference[s] in trials}
 
@@ -124,7 +119,7 @@ def measure(
   }
   networks = _plain(opened, answers) | _cascades(opened, answers)
   networks |= {
-      trial.name.partition("/")[0]: _gated(trial, subject)
+      trial.title: _gated(trial, subject)
       for trial, subject in opened.items()
       if trial.learns_gates
   }
@@ -219,13 +214,12 @@ def _gated(trial, subject):
         for split in time_curves.SPLITS
     }
 
-  name = trial.name.partition("/")[0]
   return Network(
       "gated",
       trial.method,
       accuracy,
       auto,
-      lambda format, size: f"{name} for {size}",
+      lambda format, size: f"{trial.title} for {size}",
   )
 
 

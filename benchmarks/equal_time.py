@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from benchmarks import compared_networks
 from benchmarks import environment
+from benchmarks import over_seeds
 from benchmarks import time_curves
 from file_io import artifacts
 from file_io import path_flags
@@ -55,28 +56,27 @@ def main(argv):
       num_threads=_THREADS.value,
       batch_sizes=[int(size) for size in _BATCH_SIZES.value],
   )
-  known = artifacts.read_json(output)["seeds"] if output.exists() else []
-  done = {each["seed"]: each for each in known}
-  for seed, trials in sorted(by_seed.items()):
-    if seed not in done:
-      networks = compared_networks.measure(
-          folder,
-          trials,
-          timing=timing,
-          data_dir=shared_flags.place_of_data().data_dir,
-      )
-      done[seed] = {"seed": seed, "networks": networks}
-    found = [done[number] for number in sorted(done)]
-    artifacts.write_json(
-        output,
-        {
-            "recipe": artifacts.read_json(folder / "recipe.json"),
-            **environment.describe(_THREADS.value),
-            "repeats": _REPEATS.value,
-            "summary": time_curves.summarize(found),
-            "seeds": found,
-        },
+
+  def measure(seed):
+    networks = compared_networks.measure(
+        folder,
+        by_seed[seed],
+        timing=timing,
+        data_dir=shared_flags.place_of_data().data_dir,
     )
+    return {"networks": networks}
+
+  over_seeds.run(
+      sorted(by_seed),
+      measure,
+      output,
+      {
+          "recipe": artifacts.read_json(folder / "recipe.json"),
+          **environment.describe(_THREADS.value),
+          "repeats": _REPEATS.value,
+      },
+      time_curves.summarize,
+  )
   print(f"Wrote {output}.")
 
 

@@ -92,7 +92,7 @@ def main(argv):
     )
   result = over_seeds.run(
       seeds,
-      lambda seed: measure(gated / seed, ungated / seed),
+      lambda seed: {"rows": measure(gated / seed, ungated / seed)},
       pathlib.Path(_OUTPUT.value),
       {
           "method": _METHOD.value,

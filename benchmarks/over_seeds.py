@@ -79,18 +79,20 @@ def _append(table, key, name, value):
 
 
 def run(
-    seeds: Iterable[str],
-    measure: Callable[[str], list[Json]],
+    seeds: Iterable[Any],
+    measure: Callable[[Any], Json],
     output: pathlib.Path,
     description: Json,
+    summarize: Callable[[list[Json]], Json] = summarize,
 ) -> Json:
   """Measures what a file does not hold yet of some seeds.
 
   Args:
-    seeds: names.
-    measure: name -> rows.
+    seeds: names or numbers.
+    measure: of a seed -> what the file is to hold of it.
     output: JSON, written after each seed.
     description: what it says besides.
+    summarize: of what it holds of each seed -> its `summary`.
 
   Returns:
     What the file holds.
@@ -99,7 +101,7 @@ def run(
   done = {each["seed"]: each for each in known}
   for seed in seeds:
     if seed not in done:
-      done[seed] = {"seed": seed, "rows": measure(seed)}
+      done[seed] = {"seed": seed, **measure(seed)}
     found = [done[name] for name in sorted(done)]
     result = {**description, "summary": summarize(found), "seeds": found}
     artifacts.write_json(output, result)

@@ -14,6 +14,8 @@ Json = dict[str, Any]
 # Of the ungated network's time.
 SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SPLITS = ("validation", "test")
+# What gated networks are held against.
+_BASELINES = ("dense", "cascade")
 
 
 def curves(networks: dict[str, Json], kind: str, engine: str) -> list[Json]:
@@ -71,10 +73,7 @@ def summarize(seeds: list[Json]) -> Json:
 
 def _of_engine(seeds, engine):
   baselines = [
-      {
-          kind: curves(seed["networks"], kind, engine)
-          for kind in ("dense", "cascade")
-      }
+      {kind: curves(seed["networks"], kind, engine) for kind in _BASELINES}
       for seed in seeds
   ]
   by_name = {}
@@ -95,10 +94,7 @@ def _of_engine(seeds, engine):
       },
       "at_time": [_at_time(baselines, share) for share in SHARES],
       "gated": {
-          name: {
-              f"minus_{kind}": _minus(found, kind)
-              for kind in ("dense", "cascade")
-          }
+          name: {f"minus_{kind}": _minus(found, kind) for kind in _BASELINES}
           for (name, own), found in by_name.items()
           if own == "gated"
       },
@@ -109,12 +105,12 @@ def _at_time(baselines, share):
   pairs = [
       tuple(
           statistics.chosen_accuracy_at(baseline[kind], share)
-          for kind in ("dense", "cascade")
+          for kind in _BASELINES
       )
       for baseline in baselines
   ]
   found = {"time": share}
-  for place, kind in enumerate(("dense", "cascade")):
+  for place, kind in enumerate(_BASELINES):
     reached = [pair[place] for pair in pairs if pair[place] is not None]
     found[kind] = statistics.spread(reached) if reached else None
   both = [pair for pair in pairs if None not in pair]

@@ -21,6 +21,8 @@ import tensorflow as tf
 from pgates.layers import replicas
 from pgates.training import task_losses
 
+WEIGHT, TEMPERATURE = 0.9, 4.0
+
 
 class Distillation:
   """A teacher, for `GatedModel.compile(distillation=)`.
@@ -44,8 +46,8 @@ class Distillation:
       self,
       teacher: keras.Model,
       *,
-      weight: float = 0.9,
-      temperature: float = 4.0,
+      weight: float = WEIGHT,
+      temperature: float = TEMPERATURE,
   ):
     if not 0 <= weight <= 1:
       raise ValueError(f"`weight` must lie in [0, 1]. Received: {weight}")

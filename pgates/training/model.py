@@ -189,9 +189,10 @@ class GatedModel(listed_logs.ListedModel):
   def train_step(self, data: Any) -> dict[str, tf.Tensor]:
     images, labels, weights = self._unpack(data)
     with replicas.global_batch(_batch_size(images)) as place:
+      # Not on the tape, which would keep what the teacher computes.
+      taught = self.distillation and self.distillation.teach(images, place)
       with tf.GradientTape() as tape:
         outputs = self._forward(images, place, training=True)
-        taught = self.distillation and self.distillation.teach(images, place)
         losses, task, rate = self._shares(
             outputs, labels, weights, place, taught
         )

@@ -72,7 +72,7 @@ def test_seeds_are_written_as_they_come_and_not_measured_again(tmp_path):
     asked.append(seed)
     if len(asked) == 2:
       raise KeyboardInterrupt
-    return [_row(0.9, 0.5)]
+    return {"rows": [_row(0.9, 0.5)]}
 
   def run():
     return over_seeds.run(

@@ -100,10 +100,26 @@ class Trial:
   seed: int
 
   @property
+  def title(self) -> str:
+    """Its method and target: the same for all seeds."""
+    target = "" if self.target_rate is None else f"_{self.target_rate:g}"
+    return f"{self.method}{target}"
+
+  @property
   def name(self) -> str:
     """Of its folder below that of the comparison."""
-    target = "" if self.target_rate is None else f"_{self.target_rate:g}"
-    return f"{self.method}{target}/seed{self.seed}"
+    return f"{self.title}/seed{self.seed}"
+
+  @classmethod
+  def of_name(cls, name: str) -> "Trial | None":
+    """The trial of a name; None where it has no method of today."""
+    title, _, seed = name.rpartition("/seed")
+    method, _, target = title.rpartition("_")
+    if title in METHODS:
+      return cls(title, None, int(seed))
+    if method in METHODS:
+      return cls(method, float(target), int(seed))
+    return None
 
   @property
   def learns_gates(self) -> bool:

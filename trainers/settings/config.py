@@ -11,6 +11,7 @@ import image_data
 from pgates.layers import gate_kinds
 from pgates.networks import network_files
 from pgates.networks import networks
+from pgates.training import distillation
 from pgates.training import losses
 from trainers.settings import combinations
 from trainers.settings import network_arguments
@@ -210,13 +211,15 @@ class Config:
       is_path=True,
   )
   distill_weight: float = _field(
-      0.9,
+      distillation.WEIGHT,
       "Of the imitation (--distill_from); the labels' is 1 less it",
       lowest=0.0,
       highest=1.0,
   )
   distill_temperature: float = _field(
-      4.0, "That softens both networks' logits (--distill_from)", lowest=1e-3
+      distillation.TEMPERATURE,
+      "That softens both networks' logits (--distill_from)",
+      lowest=1e-3,
   )
 
   def __post_init__(self):

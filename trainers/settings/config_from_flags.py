@@ -82,8 +82,8 @@ def read_settings(default_preset: str | None = None) -> dict[str, Any]:
   reader.check_data_dir(settings["dataset"], place.data_dir)
   if not paths.is_remote(settings["data_dir"]):
     settings["data_dir"] = os.path.abspath(settings["data_dir"])
-  for name in ("init_from", "distill_from", "idx_folder"):
-    if settings[name]:
+  for name, (each, _) in _SETTINGS.items():
+    if each.is_path and settings[name]:
       settings[name] = os.path.abspath(settings[name])
   file = networks.file_of(settings["network"])
   if file is not None:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import image_data
+from pgates.training import distillation
 from trainers.settings import config as config_lib
 from trainers.settings import setting
 
@@ -22,8 +23,8 @@ LATER = {
     "validation_share": image_data.SplitShares.validation,
     "test_share": image_data.SplitShares.test,
     "distill_from": None,
-    "distill_weight": 0.9,
-    "distill_temperature": 4.0,
+    "distill_weight": distillation.WEIGHT,
+    "distill_temperature": distillation.TEMPERATURE,
 }
 # Settings that two runs of the same experiment may differ in.
 LOCATIONS = ("data_dir", "idx_folder")

@@ -113,6 +113,13 @@ def test_plain_networks_of_other_depths_are_methods(method):
   assert trial.is_dense and not trial.is_distilled and method not in METHODS
 
 
+def test_names_say_which_trial_it_is():
+  methods = list(trials_lib.METHODS)
+  for trial in trials_lib.make_trials(methods, [0.4, 0.75], [0, 12]):
+    assert trials_lib.Trial.of_name(trial.name) == trial
+  assert trials_lib.Trial.of_name("else_0.4/seed0") is None
+
+
 def test_hard_concrete_gates_have_the_papers_temperature():
   (trial,) = trials_lib.make_trials(["hard_concrete"], [0.4], [0])
   config = trial.config(_recipe(), "runs")
