@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import os
 import subprocess
 import sys
 import threading
@@ -61,3 +62,21 @@ class Children:
       self._stop_requested.set()
       for process in self._processes:
         process.terminate()
+
+
+def environment(num_jobs: int) -> dict[str, str] | None:
+  """Variables for processes of which so many share the cores.
+
+  Args:
+    num_jobs: processes at once.
+
+  Returns:
+    Those of this process, with a share of the threads; None for one job, which
+    has them all.
+  """
+  if num_jobs == 1:
+    return None
+  cores = len(os.sched_getaffinity(0))
+  threads = str(max(1, cores // num_jobs))
+  names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+  return os.environ | dict.fromkeys(names, threads)

@@ -1,5 +1,6 @@
 """Tests of `trainers.children`."""
 
+import os
 import subprocess
 import threading
 import time
@@ -54,3 +55,13 @@ def test_stop_ends_what_runs_and_starts_nothing_else(tmp_path):
   assert stopped
   with pytest.raises(children.Stopped):
     processes.call("timeit", ["-n1", "-r1", "pass"])
+
+
+def test_jobs_share_the_cores(monkeypatch):
+  monkeypatch.setattr("os.sched_getaffinity", lambda _: range(7))
+  assert children.environment(1) is None
+  found = children.environment(2)
+  assert found["TF_NUM_INTRAOP_THREADS"] == "3"
+  assert found["TF_NUM_INTEROP_THREADS"] == "3"
+  assert found["PATH"] == os.environ["PATH"]
+  assert children.environment(9)["TF_NUM_INTRAOP_THREADS"] == "1"

@@ -40,6 +40,7 @@ class ComparisonRuns:
     self._num_batches = num_recalibration_batches
     self._num_jobs = num_jobs
     self._children = children.Children()
+    self._environment = children.environment(num_jobs)
 
   def run(self, echo: Callable[[str], None] = print) -> None:
     """Runs everything that is missing; SIGTERM and SIGHUP request a stop.
@@ -145,13 +146,5 @@ class ComparisonRuns:
     """Runs a program of ours to its end."""
     with (folder / "log.txt").open("a") as log:
       self._children.call(
-          f"trainers.{program}", arguments, log=log, env=self._environment()
+          f"trainers.{program}", arguments, log=log, env=self._environment
       )
-
-  def _environment(self):
-    if self._num_jobs == 1:
-      return None
-    cores = len(os.sched_getaffinity(0))
-    threads = str(max(1, cores // self._num_jobs))
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-    return os.environ | dict.fromkeys(names, threads)

@@ -1,0 +1,178 @@
+"""Recipes of a warm start: run, kept as they come, and compared."""
+
+from concurrent import futures
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from file_io import artifacts
+from trainers.comparison import statistics
+from trainers.settings import config as config_lib
+from trainers.settings import presets
+from trainers.settings import records
+from trainers.training import run_files
+
+DEFAULT = "warm_start"
+# What each recipe sets, over the preset; callables take the epochs.
+RECIPES = {
+    DEFAULT: {},
+    "learning_rate 0.003": {"learning_rate": 0.003},
+    "learning_rate 0.03": {"learning_rate": 0.03},
+    "gate_learning_rate_multiplier 1": {"gate_learning_rate_multiplier": 1.0},
+    "gate_learning_rate_multiplier 30": {"gate_learning_rate_multiplier": 30.0},
+    "initial_probability 0.87": {"initial_probability": 0.87},
+    "gate_warmup_epochs a quarter": {
+        "gate_warmup_epochs": lambda epochs: epochs / 4
+    },
+}
+
+
+def configure(source, recipe, epochs, target):
+  """The settings of one run.
+
+  Args:
+    source: folder of a run without gates.
+    recipe: a name of `RECIPES`.
+    epochs: of fine-tuning.
+    target: rate of the multiply-adds that gates can save.
+
+  Returns:
+    A `config.Config`.
+  """
+  settings = artifacts.read_json(source / "config.json")
+  settings |= presets.PRESETS["warm_start"]
+  settings |= {
+      "gate": "dependent",
+      "epochs": epochs,
+      "target_rates": [target],
+      "init_from": str(source),
+  }
+  for name, value in RECIPES[recipe].items():
+    settings[name] = value(epochs) if callable(value) else value
+  return config_lib.Config(**settings)
+
+
+def train(config, processes, variables):
+  """Trains a run, and forgets it.
+
+  Args:
+    config: its settings.
+    processes: `children.Children` that run the trainer.
+    variables: of their environment, or None for that of this process.
+
+  Returns:
+    A dict of the last epoch's validation `accuracy`, `open_rate` and `macs`
+    of an example.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    workdir = pathlib.Path(folder) / "run"
+    with open(pathlib.Path(folder) / "log.txt", "w+") as log:
+      try:
+        processes.call(
+            "trainers.train",
+            [f"--workdir={workdir}", *records.to_flags(config)],
+            log=log,
+            env=variables,
+        )
+      except subprocess.CalledProcessError:
+        log.seek(0)
+        print(log.read(), file=sys.stderr)
+        raise
+    last = run_files.read_history(workdir)[-1]
+  return {
+      name: last[f"val_{name}"] for name in ("accuracy", "open_rate", "macs")
+  }
+
+
+def run(trials, rows, measure, processes, num_jobs):
+  """Yields what is not known yet, as it comes.
+
+  Args:
+    trials: list of (folder of a seed, epochs, recipe).
+    rows: list of dicts that are known.
+    measure: from a trial to what `train` returns.
+    processes: `children.Children` that are stopped if one of them fails.
+    num_jobs: trials at once.
+
+  Yields:
+    Dicts of `seed`, `epochs`, `recipe` and what `measure` returns.
+  """
+  done = {(row["seed"], row["epochs"], row["recipe"]) for row in rows}
+  with futures.ThreadPoolExecutor(num_jobs) as pool:
+    running = {
+        pool.submit(measure, source, epochs, recipe): {
+            "seed": source.name,
+            "epochs": epochs,
+            "recipe": recipe,
+        }
+        for source, epochs, recipe in trials
+        if (source.name, epochs, recipe) not in done
+    }
+    try:
+      for future in futures.as_completed(running):
+        yield running[future] | future.result()
+    except BaseException:
+      processes.request_stop()
+      raise
+
+
+def summarize(rows):
+  """Means over seeds of each recipe, and differences from the preset.
+
+  Args:
+    rows: list of dicts of `seed`, `recipe`, `epochs` and what `train` returns.
+
+  Returns:
+    A list of dicts, one a recipe and number of epochs: `accuracy`, `open_rate`,
+    `macs` (`statistics.spread`), and `minus_default`, the paired difference of
+    accuracies over the seeds that both have.
+  """
+  cells = {}
+  for row in rows:
+    cell = cells.setdefault((row["epochs"], row["recipe"]), {})
+    cell[row["seed"]] = row
+  found = []
+  for (epochs, recipe), cell in sorted(cells.items(), key=_order):
+    default = cells.get((epochs, DEFAULT), {})
+    both = sorted(cell.keys() & default.keys())
+    summary = {
+        name: statistics.spread([row[name] for row in cell.values()])
+        for name in ("accuracy", "open_rate", "macs")
+    }
+    if both:
+      summary["minus_default"] = statistics.difference(
+          *(
+              [each[seed]["accuracy"] for seed in both]
+              for each in (cell, default)
+          )
+      )
+    found.append({"epochs": epochs, "recipe": recipe, **summary})
+  return found
+
+
+def _order(item):
+  epochs, recipe = item[0]
+  return epochs, list(RECIPES).index(recipe)
+
+
+def table(summary):
+  """The summary as lines of Markdown."""
+  lines = [
+      "| epochs | recipe | accuracy, % | minus the preset, points | open, % |",
+      "|---|---|---|---|---|",
+  ]
+  for row in summary:
+    difference = row.get("minus_default", {})
+    text = ""
+    if row["recipe"] != DEFAULT and "low" in difference:
+      mean, low, high = (
+          100 * difference[name] for name in ("mean", "low", "high")
+      )
+      text = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+    lines.append(
+        f"| {row['epochs']} | {row['recipe']} "
+        f"| {100 * row['accuracy']['mean']:.2f} | {text} "
+        f"| {100 * row['open_rate']['mean']:.1f} |"
+    )
+  return lines
