@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from file_io import artifacts
+from run_data import reader
 from trainers.comparison import statistics
 from trainers.settings import config as config_lib
 from trainers.settings import presets
@@ -40,7 +40,7 @@ def configure(source, recipe, epochs, target):
   Returns:
     A `config.Config`.
   """
-  settings = artifacts.read_json(source / "config.json")
+  settings = reader.read_settings(source)
   settings |= presets.PRESETS["warm_start"]
   settings |= {
       "gate": "dependent",

@@ -19,7 +19,7 @@ def _source(tmp_path):
   folder = tmp_path / "runs" / "ungated_longer" / "seed3"
   folder.mkdir(parents=True)
   settings = dataclasses.asdict(config_lib.Config(gate="none", seed=3))
-  (folder / "config.json").write_text(json.dumps(settings))
+  (folder / "config.json").write_text(json.dumps({"settings": settings}))
   (folder / "model.keras").touch()
   (tmp_path / "runs" / "recipe.json").write_text("{}")
   return folder
