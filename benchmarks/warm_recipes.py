@@ -19,9 +19,7 @@ RECIPES = {
     DEFAULT: {},
     "learning_rate 0.003": {"learning_rate": 0.003},
     "learning_rate 0.03": {"learning_rate": 0.03},
-    "gate_learning_rate_multiplier 1": {"gate_learning_rate_multiplier": 1.0},
     "gate_learning_rate_multiplier 30": {"gate_learning_rate_multiplier": 30.0},
-    "initial_probability 0.87": {"initial_probability": 0.87},
     "gate_warmup_epochs a quarter": {
         "gate_warmup_epochs": lambda epochs: epochs / 4
     },
