@@ -17,8 +17,8 @@ DEFAULT = "warm_start"
 # What each recipe sets, over the preset; callables take the epochs.
 RECIPES = {
     DEFAULT: {},
-    "learning_rate 0.003": {"learning_rate": 0.003},
-    "learning_rate 0.03": {"learning_rate": 0.03},
+    "learning_rate 0.001": {"learning_rate": 0.001},
+    "learning_rate 0.01": {"learning_rate": 0.01},
     "gate_learning_rate_multiplier 30": {"gate_learning_rate_multiplier": 30.0},
     "gate_warmup_epochs a quarter": {
         "gate_warmup_epochs": lambda epochs: epochs / 4

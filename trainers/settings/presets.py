@@ -88,7 +88,7 @@ PRESETS = {
         "augmentation": "shift",
         "batch_size": 32,
         "epochs": 12,
-        "learning_rate": 0.01,
+        "learning_rate": 0.003,
         "learning_rate_schedule": "cosine",
         "weight_decay": 1e-4,
         "target_rates": [0.6],
