@@ -7,6 +7,8 @@ import tensorflow as tf
 
 import pgates
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 SHAPE = (8, 8, 3)
 
 

@@ -8,6 +8,8 @@ import pgates
 from pgates.networks import cascades
 from tests.helpers import residual_networks
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 _SHAPE = (8, 8, 3)
 
 

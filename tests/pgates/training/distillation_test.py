@@ -9,6 +9,8 @@ import tensorflow as tf
 import pgates
 from tests.helpers import parameters
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 NUM_CLASSES = 4
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.normal(size=(12, 5)).astype(np.float32)
