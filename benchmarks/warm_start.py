@@ -60,8 +60,8 @@ def main(argv):
   rows = unfinished.rows(output, description)
   trials = [
       (source, count, recipe)
-      for source in sources
       for count in lengths
+      for source in sources
       for recipe in warm_recipes.RECIPES
   ]
   processes = children.Children()

@@ -113,6 +113,7 @@ def faults(root, distributions):
   """Describes everything in which the BUILD files of a tree are wrong."""
   found = []
   owners = []
+  locked = _locked(root)
   for folder, rule, attributes in _targets(root):
     name = _full_label(root, folder, attributes["name"])
     paths = [folder / source for source in attributes["srcs"]]
@@ -136,7 +137,7 @@ def faults(root, distributions):
     for dep in own ^ set().union(*(_own_deps(root, path) for path in paths)):
       found.append(f"{name}: {dep} is a dep or an import, not both")
     pip = {dep.removeprefix("@pypi//") for dep in deps} - set(deps)
-    found += [f"{name}: {dep} not locked" for dep in pip - _locked(root)]
+    found += [f"{name}: {dep} not locked" for dep in pip - locked]
     for dep in pip ^ set().union(
         *(_third_party_deps(path, distributions) for path in paths)
     ):

@@ -7,6 +7,7 @@ removes those that are left without sources.
 """
 
 import ast
+from collections.abc import Collection
 from collections.abc import Iterator
 import pathlib
 
@@ -94,14 +95,10 @@ def build_files(root: pathlib.Path) -> dict[pathlib.PurePath, str]:
     The text of each BUILD file by its path, relative to the root.
   """
   files = {pathlib.PurePath("BUILD"): _ROOT_BUILD}
-  for folder in sorted(
-      {source.parent for source in source_imports.sources(root)}
-  ):
-    own = [
-        source
-        for source in source_imports.sources(root)
-        if source.parent == folder
-    ]
+  by_folder = {}
+  for source in source_imports.sources(root):
+    by_folder.setdefault(source.parent, []).append(source)
+  for folder, own in sorted(by_folder.items()):
     rules = sorted({"py_test" if is_test(s) else "py_library" for s in own})
     symbols = ", ".join(f'"{rule}"' for rule in rules)
     parts = [
@@ -113,9 +110,10 @@ def build_files(root: pathlib.Path) -> dict[pathlib.PurePath, str]:
   return files
 
 
-def stale_build_files(root: pathlib.Path) -> list[pathlib.PurePath]:
-  """Lists the BUILD files of our packages that no source stands beside."""
-  kept = build_files(root)
+def stale_build_files(
+    root: pathlib.Path, kept: Collection[pathlib.PurePath]
+) -> list[pathlib.PurePath]:
+  """Lists the BUILD files of our packages that are not among those kept."""
   found = (
       path.relative_to(root)
       for package in source_imports.PACKAGES
@@ -126,9 +124,10 @@ def stale_build_files(root: pathlib.Path) -> list[pathlib.PurePath]:
 
 def main(root: pathlib.Path) -> None:
   """Brings the BUILD files of a tree up to date."""
-  for path in stale_build_files(root):
+  files = build_files(root)
+  for path in stale_build_files(root, files):
     (root / path).unlink()
-  for path, text in build_files(root).items():
+  for path, text in files.items():
     (root / path).write_text(text, "utf-8")
 
 
