@@ -96,7 +96,7 @@ def test_recipe_is_that_of_a_warm_start_unless_given(
   _main(network, data_dir, tmp_path / "out", "--epochs=3", "--target_rates=0.8")
   arguments = accelerations.arguments_of(programs, "trainers.train", "rate_0.8")
   assert {
-      *("--epochs=3", "--learning_rate=0.01", "--target_rates=0.8"),
+      *("--epochs=3", "--learning_rate=0.003", "--target_rates=0.8"),
       *("--rate_share=macs", "--image_size=8"),
   } <= set(arguments)
 
