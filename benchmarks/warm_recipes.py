@@ -14,14 +14,17 @@ from trainers.settings import records
 from trainers.training import run_files
 
 DEFAULT = "warm_start"
-# What each recipe sets, over the preset; callables take the epochs.
+# What each recipe sets, over the preset; callables take the settings so far.
 RECIPES = {
     DEFAULT: {},
     "learning_rate 0.001": {"learning_rate": 0.001},
     "learning_rate 0.01": {"learning_rate": 0.01},
     "gate_learning_rate_multiplier 30": {"gate_learning_rate_multiplier": 30.0},
     "gate_warmup_epochs a quarter": {
-        "gate_warmup_epochs": lambda epochs: epochs / 4
+        "gate_warmup_epochs": lambda settings: settings["epochs"] / 4
+    },
+    "distill_from the network itself": {
+        "distill_from": lambda settings: settings["init_from"]
     },
 }
 
@@ -47,7 +50,7 @@ def configure(source, recipe, epochs, target):
       "init_from": str(source),
   }
   for name, value in RECIPES[recipe].items():
-    settings[name] = value(epochs) if callable(value) else value
+    settings[name] = value(settings) if callable(value) else value
   return config_lib.Config(**settings)
 
 

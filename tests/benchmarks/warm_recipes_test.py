@@ -44,6 +44,8 @@ def test_a_recipe_differs_from_the_preset_in_what_it_names(source, recipe):
     assert not others
   elif value == "a quarter":
     assert found.gate_warmup_epochs == 3.0
+  elif name == "distill_from":
+    assert found.distill_from == str(source)
   else:
     assert getattr(found, name) == float(value)
     assert others <= {name}
