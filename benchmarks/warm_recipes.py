@@ -13,19 +13,25 @@ from trainers.settings import presets
 from trainers.settings import records
 from trainers.training import run_files
 
-DEFAULT = "warm_start"
-# What each recipe sets, over the preset; callables take the settings so far.
+# Where the search began; each recipe after the second changes one setting.
+START = "start"
+# What was taken: of the preset, and of `trainers.accelerate`.
+CHOSEN = "chosen"
+_START = {"learning_rate": 0.003, "gate_learning_rate_multiplier": 10.0}
+_ITSELF = {"distill_from": lambda settings: settings["init_from"]}
+# What each sets, over the preset; callables take the settings so far.
 RECIPES = {
-    DEFAULT: {},
-    "learning_rate 0.001": {"learning_rate": 0.001},
-    "learning_rate 0.01": {"learning_rate": 0.01},
-    "gate_learning_rate_multiplier 30": {"gate_learning_rate_multiplier": 30.0},
-    "gate_warmup_epochs a quarter": {
-        "gate_warmup_epochs": lambda settings: settings["epochs"] / 4
-    },
-    "distill_from the network itself": {
-        "distill_from": lambda settings: settings["init_from"]
-    },
+    START: _START,
+    CHOSEN: _ITSELF,
+    "learning_rate 0.001": _START | {"learning_rate": 0.001},
+    "learning_rate 0.01": _START | {"learning_rate": 0.01},
+    "gate_learning_rate_multiplier 30": (
+        _START | {"gate_learning_rate_multiplier": 30.0}
+    ),
+    "gate_warmup_epochs a quarter": (
+        _START | {"gate_warmup_epochs": lambda settings: settings["epochs"] / 4}
+    ),
+    "distill_from the network itself": _START | _ITSELF,
 }
 
 
@@ -119,14 +125,14 @@ def run(trials, rows, measure, processes, num_jobs):
 
 
 def summarize(rows):
-  """Means over seeds of each recipe, and differences from the preset.
+  """Means over seeds of each recipe, and differences from the first.
 
   Args:
     rows: list of dicts of `seed`, `recipe`, `epochs` and what `train` returns.
 
   Returns:
     A list of dicts, one a recipe and number of epochs: `accuracy`, `open_rate`,
-    `macs` (`statistics.spread`), and `minus_default`, the paired difference of
+    `macs` (`statistics.spread`), and `minus_start`, the paired difference of
     accuracies over the seeds that both have.
   """
   cells = {}
@@ -135,18 +141,15 @@ def summarize(rows):
     cell[row["seed"]] = row
   found = []
   for (epochs, recipe), cell in sorted(cells.items(), key=_order):
-    default = cells.get((epochs, DEFAULT), {})
-    both = sorted(cell.keys() & default.keys())
+    start = cells.get((epochs, START), {})
+    both = sorted(cell.keys() & start.keys())
     summary = {
         name: statistics.spread([row[name] for row in cell.values()])
         for name in ("accuracy", "open_rate", "macs")
     }
     if both:
-      summary["minus_default"] = statistics.difference(
-          *(
-              [each[seed]["accuracy"] for seed in both]
-              for each in (cell, default)
-          )
+      summary["minus_start"] = statistics.difference(
+          *([each[seed]["accuracy"] for seed in both] for each in (cell, start))
       )
     found.append({"epochs": epochs, "recipe": recipe, **summary})
   return found
@@ -160,19 +163,19 @@ def _order(item):
 def table(summary):
   """The summary as lines of Markdown."""
   lines = [
-      "| epochs | recipe | accuracy, % | minus the preset, points | open, % |",
-      "|---|---|---|---|---|",
+      "| epochs | recipe | seeds | accuracy, % | minus `start`, points | open, % |",
+      "|---|---|---|---|---|---|",
   ]
   for row in summary:
-    difference = row.get("minus_default", {})
+    difference = row.get("minus_start", {})
     text = ""
-    if row["recipe"] != DEFAULT and "low" in difference:
+    if row["recipe"] != START and "low" in difference:
       mean, low, high = (
           100 * difference[name] for name in ("mean", "low", "high")
       )
       text = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
     lines.append(
-        f"| {row['epochs']} | {row['recipe']} "
+        f"| {row['epochs']} | {row['recipe']} | {row['accuracy']['n']} "
         f"| {100 * row['accuracy']['mean']:.2f} | {text} "
         f"| {100 * row['open_rate']['mean']:.1f} |"
     )

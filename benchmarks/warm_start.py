@@ -3,12 +3,14 @@
     python -m benchmarks.warm_start --comparison=runs/compare --output=FILE
 
 Of each seed of a comparison (`trainers.compare`), gates on the plain network of
-`--reference` are trained by the preset `warm_start`, and by recipes that differ
-from it in one setting. What is written are figures of validation images under
-MAP after the last epoch. Each run is written as it comes; the same command goes
-on where it was stopped.
+`--reference` are trained by the recipe that the search began with, by those
+that differ from it in one setting, and by the one that was chosen: the preset
+`warm_start`, taught by the network itself. What is written are figures of
+validation images under MAP after the last epoch. Each run is written as it
+comes; the same command goes on where it was stopped.
 """
 
+import itertools
 import pathlib
 import sys
 
@@ -22,7 +24,6 @@ from file_io import artifacts
 from file_io import endings
 from file_io import path_flags
 from trainers import children
-from trainers.settings import presets
 
 _COMPARISON = path_flags.define(
     "comparison", None, "Folder of trainers.compare", required=True
@@ -53,17 +54,16 @@ def main(argv):
       "reference": _REFERENCE.value,
       "target": _TARGET.value,
       "recipe": artifacts.read_json(folder.parent / "recipe.json"),
-      "preset": presets.PRESETS["warm_start"],
       **environment.describe(None),
   }
   output = pathlib.Path(_OUTPUT.value)
   rows = unfinished.rows(output, description)
-  trials = [
-      (source, count, recipe)
-      for count in lengths
-      for source in sources
-      for recipe in warm_recipes.RECIPES
-  ]
+  # What matters first.
+  first = (warm_recipes.START, warm_recipes.CHOSEN)
+  trials = sorted(
+      itertools.product(sources, lengths, warm_recipes.RECIPES),
+      key=lambda trial: (trial[2] not in first, trial[1]),
+  )
   processes = children.Children()
   variables = children.environment(_JOBS.value)
 

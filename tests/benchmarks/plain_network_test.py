@@ -28,3 +28,14 @@ def test_training_moves_the_network_itself():
   before = network.get_weights()[0]
   plain_network.train(network, images, labels, epochs=1)
   assert np.abs(network.get_weights()[0] - before).max() > 1e-3
+
+
+def test_its_averages_are_of_the_last_steps():
+  network = plain_network.build((32, 32, 1))
+  norms = [
+      layer
+      for layer in network.layers
+      if isinstance(layer, keras.layers.BatchNormalization)
+  ]
+  assert len(norms) == 52
+  assert {norm.momentum for norm in norms} == {0.9}

@@ -70,8 +70,18 @@ class Steps:
     return found
 
   def gated(self, target: float) -> Found:
-    """Trains the network with gates that are open at a rate."""
-    return self._trained(f"rate_{target:g}", target_rates=[target])
+    """Trains the network with gates that are open at a rate.
+
+    The network as it was given teaches it, unless there is another teacher, a
+    fresh head, or a weight of 0.
+    """
+    recipe = config_lib.Config(**self._settings)
+    teacher = recipe.distill_from
+    if teacher is None and recipe.distill_weight and not recipe.new_head:
+      teacher = str(self._folder / GIVEN)
+    return self._trained(
+        f"rate_{target:g}", target_rates=[target], distill_from=teacher
+    )
 
   def export(self, found: Found, *, reference: Found, max_drop: float) -> None:
     """Exports of a gated network what pays.

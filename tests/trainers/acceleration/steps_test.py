@@ -54,6 +54,29 @@ def test_gated_network_is_of_the_recipe_and_the_target(taken, tmp_path):
   config = _config(programs, "rate_0.5")
   assert (config.epochs, config.gate) == (2, "dependent")
   assert config.target_rates == [0.5]
+  assert config.distill_from == str(tmp_path / "given")
+
+
+@pytest.mark.parametrize(
+    "settings, teacher",
+    [
+        ({"new_head": True}, None),
+        ({"distill_weight": 0.0}, None),
+        ({"distill_from": "/runs/large"}, "/runs/large"),
+    ],
+)
+def test_given_network_does_not_teach_where_it_should_not(
+    settings, teacher, tmp_path
+):
+  programs = accelerations.Programs({"rate_0.5": 0.8}, {"rate_0.5": 0.6})
+  steps = steps_lib.Steps(
+      accelerations.settings(input_scaling="unit", **settings),
+      tmp_path,
+      programs,
+      lambda line: None,
+  )
+  steps.gated(0.5)
+  assert _config(programs, "rate_0.5").distill_from == teacher
 
 
 def test_each_step_says_the_command_that_takes_it(taken):
@@ -80,7 +103,7 @@ def test_program_that_outlived_its_parent_is_waited_for(taken, tmp_path):
         time.sleep(0.01)
       (folder / "model.keras").write_bytes(b"")
 
-  thread = threading.Thread(target=outlive)
+  thread = threading.Thread(target=outlive, daemon=True)
   thread.start()
   held.wait()
   steps.gated(0.5)
