@@ -163,7 +163,7 @@ def _order(item):
 def table(summary):
   """The summary as lines of Markdown."""
   lines = [
-      "| epochs | recipe | seeds | accuracy, % | minus `start`, points | open, % |",
+      "| epochs | recipe | seeds | accuracy, % | minus `start` | open, % |",
       "|---|---|---|---|---|---|",
   ]
   for row in summary:

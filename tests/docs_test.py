@@ -75,13 +75,6 @@ def test_the_table_of_a_network_of_keras_is_that_of_its_file():
         f"{row['time_ratio']:.2f}",
         f"{row['bytes']:,}",
     ]
-  readme = " ".join((_ROOT / "README.md").read_text("utf-8").split())
-  for format in ("saved_model", "tflite"):
-    row = rows[f"{format} auto"]
-    said = f"{100 * row['accuracy']:.2f} % in {row['time_ratio']:.2f}"
-    assert f" {said} " in readme
-  whole = rows["saved_model ungated"]["accuracy"]
-  assert f"`cluttered_digits` ({100 * whole:.2f} % of 2,000" in readme
 
 
 def test_the_table_of_latencies_is_that_of_its_file():

@@ -11,6 +11,7 @@ import pytest
 from benchmarks import over_seeds
 from tests.helpers import result_shapes
 from tools import source_imports
+from trainers.acceleration import choosing
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _README = (_ROOT / "README.md").read_text("utf-8")
@@ -64,6 +65,18 @@ def test_what_is_needed_is_what_was_measured():
     assert f"\n| {name} | {text}" in _README
 
 
+def test_the_faster_network_is_that_of_its_file():
+  rows = result_shapes.committed("accelerated_digits.json")["rows"]
+  made = [choosing.Row(**row) for row in rows]
+  for line in choosing.table(made).splitlines():
+    assert f"\n    {line.rstrip()}\n" in _README
+  given, chosen = made[0], {row.format: row for row in made if row.chosen}
+  assert chosen["saved_model"].accuracy == given.accuracy
+  served, lite = (chosen[name].times for name in ("saved_model", "tflite"))
+  assert f"in {served['1']:.2f} of its time for one image" in _FLOWING
+  assert f"{served['8']:.2f} for eight, and {lite['1']:.2f} as a TF" in _FLOWING
+
+
 def test_the_first_screen_is_that_of_its_file():
   summary = result_shapes.committed("gated_cluttered_digits.json")["summary"]
   for line in over_seeds.table(summary):
@@ -89,7 +102,8 @@ def test_the_batch_that_is_slower_is_in_its_file():
 
 
 def test_every_folder_of_sources_is_in_the_layout():
-  layout = _README.split("\n## Layout\n")[1].split("\n## ")[0]
+  text = (_ROOT / "docs" / "extending.md").read_text("utf-8")
+  layout = text.split("\n## What lies where\n")[1].split("\n## ")[0]
   folders = {
       source.parent.as_posix()
       for source in source_imports.sources(_ROOT)

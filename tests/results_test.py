@@ -3,6 +3,7 @@
 import pathlib
 import re
 
+from benchmarks import warm_recipes
 from tests.helpers import result_shapes
 from trainers.comparison import statistics
 from trainers.comparison import table as comparison_table
@@ -98,6 +99,12 @@ def test_the_network_of_keras_is_as_measured():
   assert f"take {served:.2f} of the plain one's" in flowing
   assert f"{batches:.2f} in batches of 8, and {lite:.2f} as" in flowing
   assert f"means over the {len(timed['seeds'])} seeds" in flowing
+
+
+def test_the_table_of_recipes_is_that_of_its_file():
+  rows = result_shapes.committed("warm_start.json")["rows"]
+  for line in warm_recipes.table(warm_recipes.summarize(rows)):
+    assert f"\n{line}\n" in _TEXT
 
 
 def test_what_gating_costs_in_training_is_as_measured():

@@ -1,36 +1,23 @@
 """Tests of `benchmarks.equal_time`."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def _program(*arguments):
-  return subprocess.run(
-      [sys.executable, *("-m", *arguments)],
-      capture_output=True,
-      check=False,
-      cwd=_ROOT,
-      text=True,
-  )
+from tests.helpers import programs
 
 
 @pytest.mark.slow
 def test_networks_of_a_comparison_are_timed(tmp_path, data_dir):
   runs, output = tmp_path / "runs", tmp_path / "out.json"
-  done = _program(
+  done = programs.run(
       *("trainers.compare", "--preset=digits", "--epochs=2", "--seeds=1"),
       *("--methods=ungated,cifar_resnet8,per_batch_dependent", "--jobs=2"),
       *(f"--data_dir={data_dir}", f"--workdir={runs}"),
   )
   assert done.returncode == 0, done.stderr
   for _ in range(2):  # The second time, nothing is left.
-    done = _program(
+    done = programs.run(
         *("benchmarks.equal_time", f"--comparison={runs}", "--repeats=2"),
         *(f"--output={output}", f"--data_dir={data_dir}"),
     )
@@ -50,7 +37,7 @@ def test_networks_of_a_comparison_are_timed(tmp_path, data_dir):
 
 @pytest.mark.slow
 def test_folder_without_finished_runs_is_named_with_what_makes_them(tmp_path):
-  done = _program(
+  done = programs.run(
       *("benchmarks.equal_time", f"--comparison={tmp_path}"),
       f"--output={tmp_path / 'out.json'}",
   )

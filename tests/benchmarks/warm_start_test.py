@@ -1,31 +1,17 @@
 """Tests of `benchmarks.warm_start`."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from benchmarks import warm_recipes
-
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def _program(*arguments):
-  return subprocess.run(
-      [sys.executable, *("-m", *arguments)],
-      capture_output=True,
-      check=False,
-      cwd=_ROOT,
-      text=True,
-  )
+from tests.helpers import programs
 
 
 def test_folder_without_runs_is_named_with_the_command_that_makes_them(
     tmp_path,
 ):
-  done = _program(
+  done = programs.run(
       *("benchmarks.warm_start", f"--comparison={tmp_path}"),
       f"--output={tmp_path / 'out.json'}",
   )
@@ -38,13 +24,13 @@ def test_folder_without_runs_is_named_with_the_command_that_makes_them(
 @pytest.mark.slow
 def test_recipes_are_tried_on_the_runs_of_a_comparison(tmp_path, data_dir):
   runs, output = tmp_path / "runs", tmp_path / "out.json"
-  done = _program(
+  done = programs.run(
       *("trainers.compare", "--preset=digits", "--epochs=1", "--seeds=1"),
       *("--methods=ungated", f"--data_dir={data_dir}", f"--workdir={runs}"),
   )
   assert done.returncode == 0, done.stderr
   for _ in range(2):  # The second time, nothing is left.
-    done = _program(
+    done = programs.run(
         *("benchmarks.warm_start", f"--comparison={runs}", "--jobs=2"),
         *("--reference=ungated", "--lengths=1", f"--output={output}"),
     )

@@ -182,7 +182,7 @@ def test_documented_command_on_a_folder_of_photos(
 ):
   """`docs/your_network.md`, from its command to its Python."""
   text = (_ROOT / "docs" / "your_network.md").read_text("utf-8")
-  (command,) = re.findall(
+  command, _ = re.findall(
       r"    python -m (trainers\.accelerate (?:.*\\\n)*.*)", text
   )
   (code,) = (

@@ -12,9 +12,10 @@ from pgates.networks import network_files
 from pgates.networks import networks
 from run_data import reader
 
-# A training step takes about as long as three forward passes, and the rest of
-# an epoch, an export and start-up of programs as was seen on two cores.
-_PASSES = 4.0
+# A training step takes about as long as three forward passes, and one of the
+# teacher; the rest of an epoch, an export and start-up of programs as was seen
+# on two cores.
+_PASSES = 5.0
 _SECONDS_OF_PROGRAMS = 120
 _BATCH = 32
 
