@@ -16,7 +16,7 @@ from run_data import reader
 # teacher; the rest of an epoch, an export and start-up of programs as was seen
 # on two cores.
 _PASSES = 5.0
-_SECONDS_OF_PROGRAMS = 120
+_SECONDS_OF_PROGRAMS = 300
 _BATCH = 32
 
 
