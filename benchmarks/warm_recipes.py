@@ -1,4 +1,4 @@
-"""Recipes of a warm start: run, kept as they come, and compared."""
+"""Recipes of a warm start: tried, and compared."""
 
 from concurrent import futures
 import pathlib

@@ -4,11 +4,12 @@
         --image_folder=photos --max_accuracy_drop=1.0 --output_dir=faster
 
 It evaluates the given network, puts gates on its blocks, trains them to lower
-and lower rates, exports each (SavedModel and TF-Lite), times all files beside
-the given network's, and keeps the fastest whose accuracy on validation images
-is within the drop: `faster/model/1` for TF Serving, `faster/model.tflite`, and
-`faster/report.html` to look at. Each step is a program of its own, whose
-command is printed; the same command continues where it was stopped.
+and lower rates, taught by the network as it was given, exports each (SavedModel
+and TF-Lite), times all files beside the given network's, and keeps the fastest
+whose accuracy on validation images is within the drop: `faster/model/1` for TF
+Serving, `faster/model.tflite`, and `faster/report.html` to look at. Each step
+is a program of its own, whose command is printed; the same command continues
+where it was stopped.
 """
 
 import pathlib

@@ -1,29 +1,22 @@
 """Tests of `benchmarks.latency`."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from export.timing import interleaved
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from tests.helpers import programs
 
 
 @pytest.mark.slow
 def test_the_program_writes_what_it_measured(tmp_path):
   output = tmp_path / "latency.json"
   command = [
-      *[sys.executable, "-m", "benchmarks.latency", f"--output={output}"],
+      *["benchmarks.latency", f"--output={output}"],
       *["--network=resnet18", "--size=32", "--rates=map", "--batch_sizes=1"],
       "--repeats=2",
   ]
-  done = subprocess.run(
-      command, cwd=ROOT, capture_output=True, text=True, check=False
-  )
-  assert done.returncode == 0, done.stderr
+  done = programs.succeed(*command)
   result = json.loads(output.read_text())
   assert result["reference"] == "all_open"
   assert result["network"] == "resnet18" and result["weights"] == "random"
@@ -33,8 +26,5 @@ def test_the_program_writes_what_it_measured(tmp_path):
     assert 0 < times["minimum_ms"] <= times["median_ms"]
     assert interleaved.time_text(times["median_ms"]) in done.stdout, name
   # A second time there is nothing left to measure.
-  again = subprocess.run(
-      command, cwd=ROOT, capture_output=True, text=True, check=False
-  )
-  assert again.returncode == 0 and not again.stdout, again.stderr
+  assert not programs.succeed(*command).stdout
   assert json.loads(output.read_text()) == result

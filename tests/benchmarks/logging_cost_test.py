@@ -4,33 +4,21 @@ The program and others define the same flags, so it has a process of its own.
 """
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
+from tests.helpers import programs
 from tests.helpers import result_shapes
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
 def test_share_is_that_of_every_epoch_but_the_first(tmp_path, data_dir):
   output = tmp_path / "cost.json"
-  done = subprocess.run(
-      [
-          *[sys.executable, "-m", "benchmarks.logging_cost"],
-          *["--preset=digits", "--network=cifar_resnet8", "--epochs=3"],
-          *[f"--data_dir={data_dir}", f"--workdir={tmp_path / 'run'}"],
-          f"--output={output}",
-      ],
-      cwd=ROOT,
-      capture_output=True,
-      text=True,
-      check=False,
+  done = programs.succeed(
+      *("benchmarks.logging_cost", "--preset=digits", "--epochs=3"),
+      *("--network=cifar_resnet8", f"--data_dir={data_dir}"),
+      *(f"--workdir={tmp_path / 'run'}", f"--output={output}"),
   )
-  assert done.returncode == 0, done.stderr
   result = json.loads(output.read_text())
   committed = result_shapes.committed("logging_cost.json")
   assert result_shapes.shape(result) == result_shapes.shape(committed)

@@ -3,16 +3,11 @@
 Its flags and those of `trainers` share names, so it has processes of its own.
 """
 
-import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 
-from export import run
-
-_ROOT = pathlib.Path(run.__file__).parent.parent
+from tests.helpers import programs
 
 
 @pytest.mark.parametrize(
@@ -32,16 +27,9 @@ _ROOT = pathlib.Path(run.__file__).parent.parent
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(arguments, message, tmp_path):
-  done = subprocess.run(
-      [
-          *(sys.executable, "-m", "export.time_exports"),
-          *(f"--workdir={tmp_path}/run", f"--output={tmp_path}/times.json"),
-          *arguments,
-      ],
-      cwd=_ROOT,
-      capture_output=True,
-      text=True,
-      check=False,
+  done = programs.run(
+      *("export.time_exports", f"--workdir={tmp_path}/run"),
+      *(f"--output={tmp_path}/times.json", *arguments),
   )
   assert done.returncode == 1
   (line,) = done.stderr.splitlines()

@@ -20,3 +20,10 @@ def run(module, *arguments):
       cwd=_ROOT,
       text=True,
   )
+
+
+def succeed(module, *arguments):
+  """As `run`, of a program that must not fail."""
+  done = run(module, *arguments)
+  assert done.returncode == 0, done.stderr
+  return done

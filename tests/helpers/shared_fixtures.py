@@ -57,6 +57,14 @@ def eagerly():
 
 
 @pytest.fixture
+def traced(eagerly):
+  """A test of a file that runs `eagerly` traces its functions all the same."""
+  tf.config.run_functions_eagerly(False)
+  yield
+  tf.config.run_functions_eagerly(True)
+
+
+@pytest.fixture
 def heeds_signals():
   """SIGHUP and SIGINT are heeded, whoever has begun the tests.
 

@@ -13,18 +13,9 @@ import pytest
 
 from file_io import artifacts
 from tests.helpers import compared_runs
+from tests.helpers import programs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def _report(*arguments):
-  return subprocess.run(
-      [sys.executable, "-m", "trainers.report", *arguments],
-      cwd=ROOT,
-      capture_output=True,
-      text=True,
-      check=False,
-  )
 
 
 @pytest.mark.slow
@@ -44,7 +35,9 @@ def test_the_program_writes_the_page_and_says_where(tiny_run, tmp_path):
   }
   artifacts.write_json(tmp_path / "evaluation.json", evaluation)
   # Its own reference: the same data.
-  done = _report(f"--workdir={tmp_path}", f"--reference={tmp_path}")
+  done = programs.run(
+      "trainers.report", f"--workdir={tmp_path}", f"--reference={tmp_path}"
+  )
   assert done.returncode == 0, done.stderr
   path = tmp_path / "report.html"
   assert f"Wrote {path}: open it in a browser." in done.stdout
@@ -53,7 +46,7 @@ def test_the_program_writes_the_page_and_says_where(tiny_run, tmp_path):
 
 
 def test_what_a_user_can_mend_is_said_in_one_line(tmp_path):
-  done = _report(f"--workdir={tmp_path}")
+  done = programs.run("trainers.report", f"--workdir={tmp_path}")
   assert done.returncode == 1
   assert "trainers.report: " in done.stderr and "config.json" in done.stderr
   assert "Traceback" not in done.stderr

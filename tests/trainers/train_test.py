@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.helpers import programs
 from tests.helpers import training_runs
 from trainers import train
 
@@ -69,27 +70,16 @@ def test_dry_run_writes_nothing(data_dir, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_dry_run_needs_no_folder(data_dir):
-  done = subprocess.run(
-      [
-          *[sys.executable, "-m", "trainers.train", *training_runs.TINY],
-          *["--dry_run", f"--data_dir={data_dir}"],
-      ],
-      cwd=ROOT,
-      capture_output=True,
-      text=True,
+  done = programs.succeed(
+      *("trainers.train", *training_runs.TINY),
+      *("--dry_run", f"--data_dir={data_dir}"),
   )
-  assert done.returncode == 0, done.stderr
   assert "One step on 8 synthetic images" in done.stdout
 
 
 @pytest.mark.slow
 def test_help_is_of_all_flags_of_the_recipe():
-  done = subprocess.run(
-      [sys.executable, "-m", "trainers.train", "--helpshort"],
-      cwd=ROOT,
-      capture_output=True,
-      text=True,
-  )
+  done = programs.run("trainers.train", "--helpshort")
   for name in (
       "workdir",
       "preset",

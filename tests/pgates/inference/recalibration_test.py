@@ -76,6 +76,7 @@ def stem_features(model, x):
   return stem(model.get_layer("normalization")(x))
 
 
+@pytest.mark.usefixtures("traced")
 def test_first_statistics_are_the_average_of_those_of_batches():
   model = make_model()
   # Of 4, 4 and 2 examples: each batch has the same weight.

@@ -149,14 +149,6 @@ def test_ensemble_pays_for_every_pass(model, batches):
   assert actual["macs"] > 3 * model.macs.always
 
 
-@pytest.fixture(name="traced")
-def _traced():
-  """For what is computed many times."""
-  tf.config.run_functions_eagerly(False)
-  yield
-  tf.config.run_functions_eagerly(True)
-
-
 @pytest.mark.usefixtures("traced")
 def test_threshold_of_a_budget_is_found_on_validation_data(model, batches):
   result = _evaluate(model, "budget:0.9", batches)
